@@ -1,0 +1,1 @@
+"""What an alert is, wherever it comes from."""
