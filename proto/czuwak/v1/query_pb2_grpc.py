@@ -54,6 +54,11 @@ class QueryServiceStub(object):
                 request_serializer=czuwak_dot_v1_dot_query__pb2.ListRulesRequest.SerializeToString,
                 response_deserializer=czuwak_dot_v1_dot_query__pb2.ListRulesResponse.FromString,
                 _registered_method=True)
+        self.Metrics = channel.unary_unary(
+                '/czuwak.v1.QueryService/Metrics',
+                request_serializer=czuwak_dot_v1_dot_query__pb2.MetricsRequest.SerializeToString,
+                response_deserializer=czuwak_dot_v1_dot_query__pb2.MetricsResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer(object):
@@ -87,6 +92,13 @@ class QueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Metrics(self, request, context):
+        """The collector's own metrics, for the web's /metrics page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +121,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListRules,
                     request_deserializer=czuwak_dot_v1_dot_query__pb2.ListRulesRequest.FromString,
                     response_serializer=czuwak_dot_v1_dot_query__pb2.ListRulesResponse.SerializeToString,
+            ),
+            'Metrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.Metrics,
+                    request_deserializer=czuwak_dot_v1_dot_query__pb2.MetricsRequest.FromString,
+                    response_serializer=czuwak_dot_v1_dot_query__pb2.MetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +236,33 @@ class QueryService(object):
             '/czuwak.v1.QueryService/ListRules',
             czuwak_dot_v1_dot_query__pb2.ListRulesRequest.SerializeToString,
             czuwak_dot_v1_dot_query__pb2.ListRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Metrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/czuwak.v1.QueryService/Metrics',
+            czuwak_dot_v1_dot_query__pb2.MetricsRequest.SerializeToString,
+            czuwak_dot_v1_dot_query__pb2.MetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class QueryServiceStub:
     """The newest value of every series of one host."""
     ListRules: _grpc.UnaryUnaryMultiCallable[_query_pb2.ListRulesRequest, _query_pb2.ListRulesResponse]
     """The rule groups, their health and their alerts."""
+    Metrics: _grpc.UnaryUnaryMultiCallable[_query_pb2.MetricsRequest, _query_pb2.MetricsResponse]
+    """The collector's own metrics, for the web's /metrics page."""
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -51,6 +53,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """The newest value of every series of one host."""
     ListRules: _aio.UnaryUnaryMultiCallable[_query_pb2.ListRulesRequest, _query_pb2.ListRulesResponse]  # type: ignore[assignment]
     """The rule groups, their health and their alerts."""
+    Metrics: _aio.UnaryUnaryMultiCallable[_query_pb2.MetricsRequest, _query_pb2.MetricsResponse]  # type: ignore[assignment]
+    """The collector's own metrics, for the web's /metrics page."""
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,5 +88,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_pb2.ListRulesResponse, _abc.Awaitable[_query_pb2.ListRulesResponse]]:
         """The rule groups, their health and their alerts."""
+
+    @_abc_1.abstractmethod
+    def Metrics(
+        self,
+        request: _query_pb2.MetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_pb2.MetricsResponse, _abc.Awaitable[_query_pb2.MetricsResponse]]:
+        """The collector's own metrics, for the web's /metrics page."""
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
