@@ -1,0 +1,139 @@
+"""`czuwak check-config` and `czuwak doctor`: a list of findings, each with the next step."""
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from collector import config as configuration
+from collector import serve
+from collector.errors import CollectorError
+from collector.rules import load as rules
+from collector.rules.errors import RuleFileError
+from collector.store import engine
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: level "ok", "warn" or "fail", what was looked at, what was found and what to do next."""
+
+    level: str
+    what: str
+    detail: str = ""
+    next: str = ""
+
+
+def check_config(path: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """The configuration and every rule file it names."""
+    try:
+        config = configuration.load(path, environ)
+        files = serve.rule_files(config)
+    except configuration.ConfigError as error:
+        return [Finding("fail", "configuration", line) for line in error.mistakes]
+    return [Finding("ok", "configuration", str(path)), *(_rule_file(file) for file in files)]
+
+
+def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
+    """Everything that can be looked at from outside a running collector."""
+    findings = check_config(path, environ)
+    if findings[0].level == "fail":
+        return findings
+    config = configuration.load(path, environ)
+    return [
+        *findings,
+        _database(config),
+        *_secrets(config),
+        _certificate(config),
+        *_ports(config),
+        _disk(config),
+        _sqlite(config),
+    ]
+
+
+def show(findings: Iterable[Finding], as_json: bool) -> int:
+    """Print them; exit code 1 when one failed."""
+    rows = list(findings)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False))
+    else:
+        for row in rows:
+            print(f"{row.level:<4}  {row.what}: {row.detail}" + (f"\n      next: {row.next}" if row.next else ""))
+    return int(any(row.level == "fail" for row in rows))
+
+
+def _rule_file(file: Path) -> Finding:
+    try:
+        groups = rules.load(file)
+    except RuleFileError as error:
+        return Finding("fail", "rules", str(error), "mend the file; the running rules stay as they are")
+    return Finding("ok", "rules", f"{file}: {sum(len(g.rules) for g in groups)} rules in {len(groups)} groups")
+
+
+def _database(config: configuration.Config) -> Finding:
+    shown = engine.shown(config.database.url)
+    began = time.monotonic()
+    try:
+        store = engine.open_store(config.database.url)
+    except engine.StoreError as error:
+        return Finding("fail", "database", f"{shown}: {error}", f"czuwak db upgrade --config {config.path}")
+    store.close()
+    return Finding("ok", "database", f"{shown}, opened in {(time.monotonic() - began) * 1000:.0f} ms")
+
+
+def _secrets(config: configuration.Config) -> list[Finding]:
+    findings = []
+    for path in (config.web.secret_file, config.ca.dir / "ca-key.pem"):
+        if not path.is_file():
+            findings.append(Finding("fail", "secret", f"{path} is missing", f"czuwak init {config.folder}"))
+        elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+            findings.append(Finding("fail", "secret", f"{path} can be read by others", f"chmod 600 {path}"))
+        else:
+            findings.append(Finding("ok", "secret", f"{path} is readable by its owner only"))
+    return findings
+
+
+def _certificate(config: configuration.Config) -> Finding:
+    from collector.ingest import ca  # noqa: PLC0415 - cryptography is loaded only here
+
+    try:
+        authority = ca.load(config.ca.dir)
+    except CollectorError as error:
+        return Finding("fail", "certificate authority", str(error), f"czuwak init {config.folder}")
+    days = (authority.not_after - time.time()) / 86400
+    level = "ok" if days > 30 else "warn" if days > 0 else "fail"
+    return Finding(level, "certificate authority", f"{authority.fingerprint}, good for {days:.0f} days")
+
+
+def _ports(config: configuration.Config) -> list[Finding]:
+    findings = []
+    for name in (config.ingest.listen, config.ingest.enrollment_listen, config.web.listen):
+        host, _, port = name.rpartition(":")
+        try:
+            with socket.create_server((host.strip("[]"), int(port))):
+                findings.append(Finding("ok", "port", f"{name} is free"))
+        except OSError as error:
+            findings.append(
+                Finding("warn", "port", f"{name}: {error.strerror}", "fine while the collector runs; else free it")
+            )
+    return findings
+
+
+def _disk(config: configuration.Config) -> Finding:
+    room = os.statvfs(config.folder)
+    free = room.f_bavail * room.f_frsize / 2**20
+    level = "ok" if free > 1024 else "warn" if free > 100 else "fail"
+    return Finding(level, "disk", f"{config.folder}: {free:.0f} MiB free", "" if level == "ok" else "free some room")
+
+
+def _sqlite(config: configuration.Config) -> Finding:
+    if not config.database.url.startswith("sqlite"):
+        return Finding("ok", "python", sys.version.split()[0])
+    return Finding(
+        "ok", "sqlite", f"{sqlite3.sqlite_version}, journal mode {engine.journal_mode(sqlite3.sqlite_version_info)}"
+    )

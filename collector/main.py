@@ -1,0 +1,255 @@
+"""`czuwak`: every command of the collector's side; parses, opens what the command needs, prints its one error.
+
+Exit codes: 0 ok, 1 finding or failure, 2 usage. Data on stdout, talk on stderr.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent import __version__
+from collector import admin, config, doctor, setup
+from collector.errors import CollectorError
+from collector.rules.errors import RuleFileError
+from collector.store import engine, schema
+
+STANDARD = "/etc/czuwak/czuwak.toml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; never a traceback for something the user can mend."""
+    parser = build()
+    args = parser.parse_args(argv)
+    _logging(args)
+    try:
+        return int(args.run(args))
+    except (CollectorError, RuleFileError, engine.StoreError) as error:
+        print(f"czuwak: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="czuwak",
+        description="Watches a company's computers and keeps its helpdesk's queue.",
+        epilog="Try it: czuwak demo. For real: czuwak init DIR, then czuwak serve --config DIR/czuwak.toml",
+    )
+    parser.add_argument("--version", action="version", version=f"czuwak {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _demo(commands)
+    _init(commands)
+    _serve(commands)
+    _checks(commands)
+    _tokens(commands)
+    _users(commands)
+    _hosts(commands)
+    _database(commands)
+    return parser
+
+
+def _demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("demo", help="the whole product on this machine, with a real fault and a real ticket")
+    p.add_argument("--once", action="store_true", help="run the loop unattended, one JSON line a step, exit 0 or 1")
+    p.add_argument("--port", type=int, default=0, help="port of the pages (default: a free one)")
+    p.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    p.set_defaults(run=_run_demo, log="WARNING")
+
+
+def _init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("init", help="configuration, CA, database and admin user in DIR; safe to repeat")
+    p.add_argument("dir", type=Path, metavar="DIR")
+    p.add_argument("--company", default="My company", help="name of the first company")
+    p.add_argument("--admin", default="admin", help="login of the first user")
+    p.set_defaults(run=_run_init, log="WARNING")
+
+
+def _serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("serve", help="run the collector: ingest, web and worker")
+    _config(p)
+    p.add_argument(
+        "--only", type=_parts, default="ingest,web,worker", metavar="PARTS", help="ingest,web,worker or some"
+    )
+    p.set_defaults(run=_run_serve, log="INFO")
+
+
+def _checks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser("check-config", help="every mistake in the configuration and the rule files")
+    p.add_argument("config", type=Path, metavar="FILE")
+    _json(p)
+    p.set_defaults(run=_run_check, log="WARNING")
+    p = commands.add_parser("doctor", help="what is wrong here, and the next step for each")
+    _config(p)
+    _json(p)
+    p.set_defaults(run=_run_doctor, log="ERROR")
+
+
+def _tokens(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("token", help="join tokens for new agents").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    p = _admin(group, "create", "print a new join token once", admin.token_create)
+    p.add_argument("--company", help="its short name; may be left out while there is one company")
+    p.add_argument("--site", default="main")
+    p.add_argument("--class", dest="class_", choices=admin.CLASSES, default="server")
+    p.add_argument("--name", default="*", metavar="PATTERN", help="host names it is good for, as in srv-*")
+    p.add_argument("--uses", type=_positive, default=1)
+    p.add_argument("--hours", type=_positive, default=24, help="how long it is good for")
+    _admin(group, "list", "all join tokens", admin.token_list)
+    p = _admin(group, "revoke", "a token that shall enrol nobody any more", admin.token_revoke)
+    p.add_argument("id", type=int)
+    p = _admin(group, "api", "print a new bearer token for the HTTP interface once", admin.api_token_create)
+    p.add_argument("name")
+    p.add_argument("--scope", action="append", choices=("tickets:read", "tickets:write", "hosts:read"), required=True)
+
+
+def _users(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("user", help="who may log in").add_subparsers(required=True, metavar="ACTION")
+    p = _admin(group, "add", "a technician or an admin", admin.user_add)
+    p.add_argument("login")
+    p.add_argument("--name")
+    p.add_argument("--role", choices=admin.ROLES, default="technician")
+    p.add_argument("--language", choices=("en", "pl"), default="en")
+    p.add_argument("--password-file", help="its first line; else standard input")
+    p = _admin(group, "passwd", "a new password", admin.user_passwd)
+    p.add_argument("login")
+    p.add_argument("--password-file", help="its first line; else standard input")
+    _admin(group, "list", "everyone", admin.user_list)
+
+
+def _hosts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("host", help="enrolled computers").add_subparsers(required=True, metavar="ACTION")
+    _admin(group, "list", "all of them and whether they are there", admin.host_list)
+    for name, text in (("retire", "one that left the company"), ("revoke", "one whose key may be stolen")):
+        p = _admin(group, name, text, admin.host_end)
+        p.add_argument("id")
+        p.set_defaults(end=name)
+
+
+def _database(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("db", help="the database").add_subparsers(required=True, metavar="ACTION")
+    p = group.add_parser("upgrade", help="bring the schema to this version")
+    _config(p)
+    p.add_argument("--dry-run", action="store_true", help="only name the steps")
+    p.set_defaults(run=_run_upgrade, log="WARNING")
+
+
+def _run_demo(args: argparse.Namespace) -> int:
+    from collector import demo  # noqa: PLC0415 - loaded only when asked for
+
+    return demo.run(once=args.once, port=args.port, browser=not args.no_browser)
+
+
+def _run_init(args: argparse.Namespace) -> int:
+    done = setup.initialise(args.dir, company=args.company, login=args.admin, at=time.time())
+    print("\n".join(done.lines), file=sys.stderr)
+    if done.password:
+        print(
+            f"login {done.login}, password {done.password} (shown once; `czuwak user passwd` changes it)",
+            file=sys.stderr,
+        )
+    print(f"next: czuwak serve --config {done.config.path}", file=sys.stderr)
+    return 0
+
+
+def _run_serve(args: argparse.Namespace) -> int:
+    from collector import serve  # noqa: PLC0415 - the parts' libraries load only when a part runs
+
+    return serve.serve(config.load(args.config, os.environ), args.only)
+
+
+def _run_check(args: argparse.Namespace) -> int:
+    return doctor.show(doctor.check_config(args.config, os.environ), args.json)
+
+
+def _run_doctor(args: argparse.Namespace) -> int:
+    return doctor.show(doctor.examine(args.config, os.environ), args.json)
+
+
+def _run_upgrade(args: argparse.Namespace) -> int:
+    url = config.load(args.config, os.environ).database.url
+    steps = schema.upgrade(url, dry_run=args.dry_run)
+    print("\n".join(steps) or "nothing to do", file=sys.stderr)
+    return 0
+
+
+def _admin(
+    group: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    action: Callable[[argparse.Namespace, config.Config, engine.Store], int],
+) -> argparse.ArgumentParser:
+    def opened(args: argparse.Namespace) -> int:
+        loaded = config.load(args.config, os.environ)
+        store = engine.open_store(loaded.database.url)
+        try:
+            return action(args, loaded, store)
+        finally:
+            store.close()
+
+    p = group.add_parser(name, help=text)
+    _config(p)
+    _json(p)
+    p.set_defaults(run=opened, log="WARNING")
+    return p
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    default = os.environ.get("CZUWAK_CONFIG", STANDARD)
+    parser.add_argument("--config", type=Path, default=Path(default), metavar="FILE", help=f"(default: {default})")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable on stdout")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    unknown = [part for part in parts if part not in ("ingest", "web", "worker")]
+    if unknown or not parts:
+        raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}; parts are ingest, web, worker")
+    return parts
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, so that a hostile host name cannot forge a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        known = logging.LogRecord("", 0, "", 0, "", (), None).__dict__
+        extra = {k: v for k, v in record.__dict__.items() if k not in known and k not in {"message", "asctime"}}
+        line = {
+            "at": record.created,
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **extra,
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _logging(args: argparse.Namespace) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=os.environ.get("CZUWAK_LOG", args.log), handlers=[handler], force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Runs the collector's parts as child processes: starts them, restarts one that dies, stops all together.
+
+Knows nothing of what the parts do. A part that cannot even start takes the whole down with its own message;
+one that dies later is started again with a growing pause.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+STARTING = 5.0  # seconds in which a death means "cannot start"
+PAUSES = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+STOPPING = 15.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    deaths: int = 0
+    again_at: float = 0.0
+
+
+def supervise(parts: Sequence[tuple[str, Sequence[str]]]) -> int:
+    """Run `(name, command)` parts until SIGTERM or SIGINT; SIGHUP is handed on. Gives 0, or 1 if one cannot start."""
+    stop, hangup = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())
+    running = [_Part(name, command) for name, command in parts]
+    try:
+        for part in running:
+            _start(part)
+        return _watch(running, stop, hangup)
+    finally:
+        _stop(running)
+
+
+def die_with_parent() -> None:
+    """Called in a supervised child: a supervisor killed without warning must not leave it behind. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watch(parts: list[_Part], stop: threading.Event, hangup: threading.Event) -> int:
+    while not stop.wait(0.1):
+        if hangup.is_set():
+            hangup.clear()
+            _signal(parts, signal.SIGHUP)
+        for part in parts:
+            if not _alive(part, time.monotonic()):
+                return 1
+    return 0
+
+
+def _alive(part: _Part, now: float) -> bool:
+    """False when the part died while starting for the first time."""
+    if part.process is None:
+        if now >= part.again_at:
+            _start(part)
+        return True
+    code = part.process.poll()
+    if code is None:
+        return True
+    first = part.deaths == 0 and now - part.started_at < STARTING
+    log.error("%s ended with code %s", part.name, code, extra={"action": "part-ended", "part": part.name})
+    if now - part.started_at > 60:
+        part.deaths = 0
+    part.process, part.again_at = None, now + PAUSES[min(part.deaths, len(PAUSES) - 1)]
+    part.deaths += 1
+    return not (first and code > 0)
+
+
+def _start(part: _Part) -> None:
+    part.process = subprocess.Popen(part.command, env={**os.environ, "CZUWAK_SUPERVISED": "1"})  # noqa: S603 - our own command
+    part.started_at = time.monotonic()
+    log.info("%s started", part.name, extra={"action": "part-started", "part": part.name, "pid": part.process.pid})
+
+
+def _signal(parts: list[_Part], number: signal.Signals) -> None:
+    for part in parts:
+        if part.process is not None and part.process.poll() is None:
+            part.process.send_signal(number)
+
+
+def _stop(parts: list[_Part]) -> None:
+    _signal(parts, signal.SIGTERM)
+    deadline = time.monotonic() + STOPPING
+    for part in parts:
+        if part.process is None:
+            continue
+        try:
+            part.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning(
+                "%s did not stop in time, killed", part.name, extra={"action": "part-killed", "part": part.name}
+            )
+            part.process.kill()
+            part.process.wait()
