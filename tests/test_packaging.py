@@ -40,7 +40,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder, with_pip=True, symlinks=True)
     programs = folder / "bin"
-    pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
+    pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "-q", "--no-compile"]
     done = run(*pip, wheel)
     assert done.returncode == 0, done.stderr
     return programs
