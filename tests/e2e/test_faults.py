@@ -1,0 +1,113 @@
+"""What the product promises when something breaks, on real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+WORKER = "czuwak-e2e-worker"
+PROBES = {"probes": f'processes = [{{ name = "{WORKER}", match = "{WORKER}" }}]'}
+RULES = """
+groups:
+  - name: watched
+    rules:
+      - alert: WorkerDown
+        expr: czuwak_process_running == 0
+        for: {hold}
+        labels: {{severity: critical, impact: high}}
+        annotations: {{summary: "{{{{ $labels.name }}}} is down on {{{{ $labels.instance }}}}"}}
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> "subprocess.Popen[bytes]":
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", WORKER]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_the_for_clock_goes_on_over_a_killed_ingest_process(plant, worker, until) -> None:  # type: ignore[no-untyped-def]
+    site = plant(RULES.format(hold="12s"), parts=("ingest", "web", "worker"))
+    first = worker()
+    site.enrol("host", **PROBES)
+    until("the worker is seen", lambda: f'name="{WORKER}"}} 1.0' in site.page())
+    first.kill()
+    began = time.time()
+    until("the alert is pending", lambda: alert_states(site) == ["pending"])
+    site.kill("ingest", signal.SIGKILL)
+    site.serve("ingest")
+    opened = site.ticket("WorkerDown")
+    assert opened["occurrences"] == 1
+    assert time.time() - began < 12 + 12, "the clock started again"
+    events = site.timeline(opened["number"])
+
+    site.kill("ingest", signal.SIGKILL)
+    site.serve("ingest")
+    until("the host is back", lambda: host_presence(site) == "online")
+    time.sleep(3)
+    assert site.timeline(opened["number"]) == events
+    assert alert_states(site) == ["firing"]
+
+    worker()
+    recovered = site.ticket("WorkerDown", lambda t: t["recovered_at"] is not None)
+    assert recovered["number"] == opened["number"]
+    assert len(site.tickets("WorkerDown")) == 1
+
+
+def test_a_silent_agent_is_no_proof_of_recovery(plant, until) -> None:  # type: ignore[no-untyped-def]
+    site = plant(RULES.format(hold="0s"))
+    site.enrol("host", **PROBES)
+    opened = site.ticket("WorkerDown")
+    site.kill("host", signal.SIGKILL)
+    silent = site.ticket("WorkerDown", lambda t: t["unknown_since"] is not None)
+    assert (silent["recovered_at"], silent["status"]) == (None, opened["status"])
+    assert [e["kind"] for e in site.timeline(opened["number"])][-1] == "unknown"
+    site.agent("host")
+    site.ticket("WorkerDown", lambda t: t["unknown_since"] is None)
+    assert len(site.tickets("WorkerDown")) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
+def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True)
+    try:
+        site = plant()
+        site.enrol("host")
+        (mount / "fill").write_bytes(b"\0" * (15 * 2**20 + 700 * 2**10))
+        opened = site.ticket("HostFilesystemFull", lambda t: t["labels"].get("mountpoint") == str(mount))
+        assert str(mount) in opened["title"]
+        assert "%" in opened["title"]
+        (mount / "fill").unlink()
+        site.ticket("HostFilesystemFull", lambda t: t["number"] == opened["number"] and t["recovered_at"] is not None)
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def alert_states(site) -> list[str]:  # type: ignore[no-untyped-def]
+    import sqlite3
+
+    with sqlite3.connect(f"file:{site.folder}/czuwak.db?mode=ro", uri=True) as conn:
+        states = [str(row[0]) for row in conn.execute("select state from alert")]
+    conn.close()
+    return states
+
+
+def host_presence(site) -> str:  # type: ignore[no-untyped-def]
+    import json
+
+    page = site.get("/api/v1/hosts")
+    return str(json.loads(page)["hosts"][0]["presence"]) if page else ""
