@@ -1,7 +1,9 @@
 """What the product promises when something breaks, on real processes."""
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,6 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.plant import Plant, until
+
+Start = Callable[..., Plant]
 
 WORKER = "czuwak-e2e-worker"
 PROBES = {"probes": f'processes = [{{ name = "{WORKER}", match = "{WORKER}" }}]'}
@@ -38,7 +44,9 @@ def worker() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
         process.wait()
 
 
-def test_the_for_clock_goes_on_over_a_killed_ingest_process(plant, worker, until) -> None:  # type: ignore[no-untyped-def]
+def test_the_for_clock_goes_on_over_a_killed_ingest_process(
+    plant: Start, worker: Callable[[], "subprocess.Popen[bytes]"]
+) -> None:
     site = plant(RULES.format(hold="12s"), parts=("ingest", "web", "worker"))
     first = worker()
     site.enrol("host", **PROBES)
@@ -66,7 +74,7 @@ def test_the_for_clock_goes_on_over_a_killed_ingest_process(plant, worker, until
     assert len(site.tickets("WorkerDown")) == 1
 
 
-def test_a_silent_agent_is_no_proof_of_recovery(plant, until) -> None:  # type: ignore[no-untyped-def]
+def test_a_silent_agent_is_no_proof_of_recovery(plant: Start) -> None:
     site = plant(RULES.format(hold="0s"))
     site.enrol("host", **PROBES)
     opened = site.ticket("WorkerDown")
@@ -80,7 +88,7 @@ def test_a_silent_agent_is_no_proof_of_recovery(plant, until) -> None:  # type: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
-def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant: Start, tmp_path: Path) -> None:
     mount = tmp_path / "small"
     mount.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True)
@@ -97,17 +105,13 @@ def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant, tmp_p
         subprocess.run(["umount", "-l", mount], check=True)
 
 
-def alert_states(site) -> list[str]:  # type: ignore[no-untyped-def]
-    import sqlite3
-
+def alert_states(site: Plant) -> list[str]:
     with sqlite3.connect(f"file:{site.folder}/czuwak.db?mode=ro", uri=True) as conn:
         states = [str(row[0]) for row in conn.execute("select state from alert")]
     conn.close()
     return states
 
 
-def host_presence(site) -> str:  # type: ignore[no-untyped-def]
-    import json
-
+def host_presence(site: Plant) -> str:
     page = site.get("/api/v1/hosts")
     return str(json.loads(page)["hosts"][0]["presence"]) if page else ""

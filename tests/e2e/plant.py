@@ -1,0 +1,149 @@
+"""A real collector and real agents, driven by their commands as a user would."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 60.0
+BIN = Path(sys.executable).parent
+
+COLLECTOR = """\
+[ingest]
+listen = "127.0.0.1:{ingest}"
+enrollment_listen = "127.0.0.1:{enroll}"
+advertise = "127.0.0.1:{ingest}"
+interval = "1s"
+offline_after = "6s"
+[web]
+listen = "127.0.0.1:{web}"
+[rules]
+files = {rules}
+unknown_after = "4s"
+"""
+
+
+@dataclass
+class Plant:
+    """One collector in a folder of its own, its agents, and a bearer token to look at it from outside."""
+
+    folder: Path
+    ports: dict[str, int]
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    bearer: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['web']}"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "czuwak.toml"
+
+    def command(self, *words: str, program: str = "czuwak") -> str:
+        done = subprocess.run([BIN / program, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, f"{program} {words}: {done.stderr}"
+        return done.stdout
+
+    def serve(self, part: str = "ingest,web,worker") -> None:
+        self.processes[part] = subprocess.Popen([BIN / "czuwak", "serve", "--config", self.config, "--only", part])
+
+    def ready(self) -> None:
+        until("the collector is ready", lambda: self.get("/-/ready") is not None)
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(20)
+
+    def enrol(self, name: str, **agent: str) -> None:
+        """Enrol and start an agent under `name`; extra lines of its configuration by section."""
+        folder = self.folder / name
+        folder.mkdir()
+        join = json.loads(self.command("token", "create", "--config", str(self.config), "--json", "--class", "server"))
+        (folder / "join").write_text(join["token"])
+        sections = "".join(f"[{section}]\n{lines}\n" for section, lines in agent.items())
+        (folder / "agent.toml").write_text(
+            f'interval = 1\n[agent]\nstate_dir = "{folder}/state"\n'
+            f'[collector]\naddress = "127.0.0.1:{self.ports["ingest"]}"\n'
+            f'[identity]\ndir = "{folder}/identity"\n'
+            f'[exposition]\nlisten = "127.0.0.1:{self.ports["page"]}"\n{sections}'
+        )
+        self.command(
+            "enroll", "--config", str(folder / "agent.toml"), "--collector", f"127.0.0.1:{self.ports['enroll']}",
+            "--token-file", str(folder / "join"), "--ca-fingerprint", join["ca_fingerprint"], program="czuwak-agent",
+        )  # fmt: skip
+        self.agent(name)
+
+    def agent(self, name: str) -> None:
+        self.processes[name] = subprocess.Popen(
+            [BIN / "czuwak-agent", "run", "--config", self.folder / name / "agent.toml"]
+        )
+
+    def page(self) -> str:
+        return fetch(f"http://127.0.0.1:{self.ports['page']}/metrics") or ""
+
+    def get(self, path: str) -> str | None:
+        return fetch(self.url + path, self.bearer)
+
+    def tickets(self, rule: str) -> list[dict[str, Any]]:
+        page = self.get("/api/v1/tickets?view=everything&limit=100")
+        return [t for t in json.loads(page)["tickets"] if t["rule_name"] == rule] if page else []
+
+    def ticket(self, rule: str, seen: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+        """The one ticket of a rule, once it looks as wanted."""
+        found: dict[str, Any] = until(
+            f"a ticket of {rule}", lambda: next((t for t in self.tickets(rule) if seen(t)), None)
+        )
+        return found
+
+    def timeline(self, number: str) -> list[dict[str, Any]]:
+        page = self.get(f"/api/v1/tickets/{number}")
+        assert page is not None
+        events: list[dict[str, Any]] = json.loads(page)["timeline"]
+        return events
+
+    def close(self) -> None:
+        for process in reversed(self.processes.values()):
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def fetch(url: str, bearer: str = "") -> str | None:
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own loopback address
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+            return str(answer.read().decode())
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
+
+
+def until(what: str, probe: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {patience:.0f} s for it: {what}")
+
+
+def ports(names: Sequence[str]) -> dict[str, int]:
+    with ExitStack() as stack:
+        held = {n: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for n in names}
+        return {n: int(s.getsockname()[1]) for n, s in held.items()}
