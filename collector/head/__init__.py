@@ -1,0 +1,29 @@
+"""Recent samples of all hosts in numpy arrays: register, append, select by matchers, staleness.
+
+One thread owns a `Head`. Nothing here reads a clock, a file or a socket; every time is Unix seconds, handed in.
+"""
+
+from collector.head.errors import HeadError, MatcherError, UnknownSchemaError
+from collector.head.frame import Frame
+from collector.head.head import Head, HeadStats
+from collector.head.matcher import Match, Matcher
+from collector.head.selection import Latest, Select, Selection, Windows
+from collector.head.slab import STALE
+from collector.head.symbols import Symbols
+
+__all__ = [
+    "STALE",
+    "Frame",
+    "Head",
+    "HeadError",
+    "HeadStats",
+    "Latest",
+    "Match",
+    "Matcher",
+    "MatcherError",
+    "Select",
+    "Selection",
+    "Symbols",
+    "UnknownSchemaError",
+    "Windows",
+]
