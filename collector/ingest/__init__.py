@@ -1,0 +1,1 @@
+"""The agents' door: identity, sessions, the engine thread and the process around them."""

@@ -1,0 +1,421 @@
+"""One agent's stream as a table: (phase, event) -> (session, actions). No socket, no clock, no database, no log.
+
+The service feeds it what the agent said and what the engine committed, and carries out the actions.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from collector.ingest.errors import PayloadError
+from collector.ingest.events import (
+    Action,
+    Append,
+    Beat,
+    Close,
+    Columns,
+    Committed,
+    Counted,
+    Event,
+    Fenced,
+    Goodbye,
+    IntervalSet,
+    Mark,
+    Opened,
+    OpenSession,
+    Register,
+    Revoked,
+    Said,
+    Send,
+    Terms,
+)
+from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
+from collector.ingest.stamp import MAX_SERIES, Identity, known_columns, stamp
+from czuwak.v1 import ingest_pb2 as pb
+
+PROTOCOL = 1
+MAX_SCHEMAS = 4
+MAX_OWED = 1024
+MAX_AHEAD_SECONDS = 60.0
+MAX_DRIFT_SECONDS = 1.0
+_NS = 1_000_000_000
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Phase(StrEnum):
+    """Where a stream stands."""
+
+    HELLO = "hello"  # waits for the agent's Hello
+    OPENING = "opening"  # waits for the database to give a session number
+    LIVE = "live"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The whole state of one stream; made with `begin`."""
+
+    identity: Identity
+    terms: Terms
+    heard_at: float
+    phase: Phase = Phase.HELLO
+    ledger: Ledger = field(default_factory=Ledger)
+    fresh: bool = True  # we remember nothing of this agent: ask for a rewind
+    hello: pb.Hello = field(default_factory=pb.Hello)
+    gen: int = 0
+    anchor: float = 0.0  # our time minus the agent's boottime, seconds
+    newest: float = 0.0  # time of the newest live sample
+    schemas: Mapping[bytes, Columns] = field(default_factory=dict)
+    refused: Mapping[bytes, pb.NackReason.ValueType] = field(default_factory=dict)
+    through: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    owed: frozenset[tuple[str, int]] = frozenset()  # refused for now, expected again: acks stop below them
+    replaying: int = 0
+
+
+Step = tuple[Session, tuple[Action, ...]]
+
+
+def begin(identity: Identity, terms: Terms, at: float, previous: Session | None = None) -> Session:
+    """A new stream's session; it takes over what an older stream of the same agent knew."""
+    if previous is None:
+        return Session(identity, terms, at)
+    schemas = previous.schemas if previous.identity == identity else {}
+    return Session(identity, terms, at, ledger=previous.ledger, fresh=previous.fresh, schemas=schemas)
+
+
+def step(session: Session, event: Event, at: float) -> Step:
+    """What an event does, `at` in Unix seconds. What has no row in the table does nothing."""
+    name = event.message.WhichOneof("message") if isinstance(event, Said) else type(event).__name__
+    row = TABLE.get((session.phase, name or ""))  # a message from a newer protocol has no name here
+    if isinstance(event, Said):
+        session = replace(session, heard_at=at)
+    return row(session, event, at) if row else (session, ())
+
+
+def _hello(session: Session, event: Said, at: float) -> Step:
+    hello = event.message.hello
+    wrong = _wrong_hello(hello)
+    if wrong:
+        return _close(session, "INVALID_ARGUMENT", wrong)
+    if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
+        detail = f"This collector speaks protocol {PROTOCOL}; the agent {hello.protocol_min} to {hello.protocol_max}."
+        closed, actions = _close(session, "FAILED_PRECONDITION", detail)
+        return closed, (_go_away(pb.GO_AWAY_REASON_UPGRADE_REQUIRED, detail), *actions)
+    anchor = at - hello.boottime_ns / _NS
+    opening = replace(session, phase=Phase.OPENING, hello=hello, anchor=anchor)
+    return opening, (OpenSession(hello),)
+
+
+def _opened(session: Session, event: Opened, at: float) -> Step:
+    hello = session.hello
+    ledger = session.ledger.open(hello.epoch, hello.first_seq)
+    resume = ledger.page(hello.epoch).durable.first_missing(hello.first_seq)
+    rewind = max(1, hello.boottime_ns - int(session.terms.rewind * _NS)) if session.fresh else 0
+    welcome = pb.Welcome(
+        protocol=PROTOCOL,
+        session_gen=event.gen,
+        server_wall_ns=int(at * _NS),
+        resume_seq=resume,
+        rewind_from_boottime_ns=rewind,
+        interval_seconds=session.terms.interval,
+        heartbeat_seconds=session.terms.heartbeat,
+        replay_credits=session.terms.replay_credits,
+        max_batch_bytes=session.terms.max_batch_bytes,
+        max_series=MAX_SERIES,
+    )
+    offset = hello.wall_ns / _NS - (session.anchor + hello.boottime_ns / _NS)
+    live = replace(session, phase=Phase.LIVE, gen=event.gen, ledger=ledger, fresh=False)
+    return live, (Send(pb.StreamResponse(welcome=welcome)), Beat(offset, None))
+
+
+def _schema(session: Session, event: Said, _: float) -> Step:
+    schema = event.message.schema
+    if schema.hash in session.schemas and schema.hash not in session.refused:
+        columns = session.schemas[schema.hash]
+        return session, (Register(schema.hash, columns.series),)
+    try:
+        series = stamp(schema, session.identity)
+    except PayloadError as error:
+        return _refuse_schema(session, schema, error)
+    return _learn(session, schema.hash, Columns(series, len(series)))
+
+
+def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> Step:
+    """The new schema is refused as a whole; those of its series that were accepted earlier keep flowing."""
+    nack = _nack("", 0, error.reason, error.detail)
+    refused = _bounded({**session.refused, schema.hash[:64]: error.reason})
+    session = replace(session, refused=refused)
+    accepted = next(reversed(list(session.schemas.values())), None)
+    keep = known_columns(schema, session.identity, accepted.series) if accepted else {}
+    counted = Counted("schema_refused", error.detail)
+    if not keep:
+        return session, (nack, counted)
+    learnt, actions = _learn(session, schema.hash, Columns(tuple(keep.values()), len(schema.series), tuple(keep)))
+    return learnt, (nack, counted, *actions)
+
+
+def _learn(session: Session, schema: bytes, columns: Columns) -> Step:
+    older = {h: c for h, c in session.schemas.items() if h != schema}
+    return replace(session, schemas=_bounded({**older, schema: columns})), (Register(schema, columns.series),)
+
+
+def _batch(session: Session, event: Said, at: float) -> Step:
+    batch = event.message.batch
+    page = session.ledger.page(batch.epoch)
+    try:
+        _check_place(session, batch, event.size)
+    except PayloadError as error:
+        return session, (_nack(batch.epoch, batch.seq, error.reason, error.detail), Counted("bad", error.detail))
+    mark = Mark(session.gen, batch.epoch, batch.lane, batch.seq)
+    if batch.seq in page.seen:
+        waiting = replace(session, replaying=session.replaying + (batch.lane == pb.LANE_REPLAY))
+        duplicate = Append(mark, batch.schema_hash, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
+        return waiting, (duplicate, Counted("duplicate"))
+    if batch.lane == pb.LANE_REPLAY and session.replaying >= 2 * session.terms.replay_credits:
+        return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "More replay batches than credits.")
+    if batch.schema_hash not in session.schemas and batch.schema_hash not in session.refused:
+        return _later(session, batch, pb.NACK_REASON_UNKNOWN_SCHEMA, "Send the schema, then the batch again.")
+    return _accept(session, batch, mark, at)
+
+
+def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
+    try:
+        columns = _check_data(session, batch)
+        taken = _time_of(session, batch, at)
+    except PayloadError as error:
+        return _final(session, batch, error)
+    replay = batch.lane == pb.LANE_REPLAY
+    edge = not replay and batch.boottime_ns >= session.hello.boottime_ns
+    accepted = replace(
+        session,
+        ledger=session.ledger.see(batch.epoch, batch.seq),
+        newest=session.newest if replay else max(session.newest, taken),
+        owed=session.owed - {(batch.epoch, batch.seq)},
+        replaying=session.replaying + replay,
+    )
+    append = Append(mark, batch.schema_hash, taken, columns, batch.presence, batch.values, replay, edge)
+    return accepted, (append, Counted("replayed" if replay else "live"))
+
+
+def _check_place(session: Session, batch: pb.Batch, size: int) -> None:
+    if not batch.epoch or len(batch.epoch) > 64 or batch.seq == 0 or batch.lane == pb.LANE_UNSPECIFIED:
+        raise _bad("The batch has no epoch, number or lane.")
+    page = session.ledger.page(batch.epoch)
+    expected = session.hello.next_seq if batch.epoch == session.hello.epoch else 0
+    if batch.seq > max(page.seen.highest, expected) + MAX_AHEAD:
+        raise _bad(f"The number is more than {MAX_AHEAD} ahead.")
+    if len(page.seen.add(batch.seq).spans) > MAX_SPANS:
+        raise PayloadError(pb.NACK_REASON_QUOTA, f"The numbers have more than {MAX_SPANS} gaps.")
+    if size > session.terms.max_batch_bytes:
+        raise PayloadError(pb.NACK_REASON_TOO_BIG, f"{size} bytes; {session.terms.max_batch_bytes} are the limit.")
+
+
+def _check_data(session: Session, batch: pb.Batch) -> Columns:
+    columns = session.schemas.get(batch.schema_hash)
+    if columns is None:
+        raise PayloadError(session.refused[batch.schema_hash], "The batch's schema was refused.")
+    if batch.boot_id and batch.boot_id != session.hello.boot_id:
+        raise _bad("The batch was taken before the last boot; its time cannot be known.")
+    total = columns.total
+    present = total
+    if batch.presence:
+        bits = int.from_bytes(batch.presence, "little")
+        present = bits.bit_count()
+        if len(batch.presence) != (total + 7) // 8 or bits >> total:
+            raise _bad(f"The presence bitmap does not fit {total} series.")
+    if len(batch.values) != present * 8:
+        raise _bad(f"{len(batch.values)} bytes of values; {present} series need {present * 8}.")
+    if all(math.isnan(value) for (value,) in struct.iter_unpack("<d", batch.values)):
+        raise _bad("The batch has no value that is a number.")
+    return columns
+
+
+def _time_of(session: Session, batch: pb.Batch, at: float) -> float:
+    """Our time of the sample: one boot's clock, anchored at Hello and at heartbeats."""
+    taken = session.anchor + batch.boottime_ns / _NS
+    if batch.boottime_ns <= 0 or taken > at + MAX_AHEAD_SECONDS:
+        raise _bad("The batch's time is in the future.")
+    return min(taken, at)
+
+
+def _final(session: Session, batch: pb.Batch, error: PayloadError) -> Step:
+    """Refused for ever: it counts as done, so that a resume does not ask for it again."""
+    key = (batch.epoch, batch.seq)
+    done = replace(session, ledger=session.ledger.settle(*key), owed=session.owed - {key})
+    return done, (_nack(*key, error.reason, error.detail), Counted("bad", error.detail))
+
+
+def _later(session: Session, batch: pb.Batch, reason: pb.NackReason.ValueType, detail: str) -> Step:
+    key = (batch.epoch, batch.seq)
+    if len(session.owed) >= MAX_OWED:
+        return _close(session, "RESOURCE_EXHAUSTED", "Too many batches are refused and not sent again.")
+    pause = 1000 if reason == pb.NACK_REASON_RETRY_AFTER else 0
+    waiting = replace(session, owed=session.owed | {key})
+    return waiting, (_nack(*key, reason, detail, pause), Counted("later", detail))
+
+
+def _committed(session: Session, event: Committed, _: float) -> Step:
+    ledger = session.ledger
+    through = dict(session.through)
+    replaying = session.replaying
+    for mark in event.marks:
+        ledger = ledger.settle(mark.epoch, mark.seq)
+        if mark.gen == session.gen:
+            place = (mark.epoch, mark.lane)
+            through[place] = max(through.get(place, 0), mark.seq)
+            replaying -= mark.lane == pb.LANE_REPLAY
+    settled = replace(session, ledger=ledger, through=_bounded(through), replaying=replaying)
+    if session.phase is not Phase.LIVE:
+        return settled, ()
+    epochs = dict.fromkeys(mark.epoch for mark in event.marks if mark.gen == session.gen)
+    return settled, tuple(_ack(settled, epoch) for epoch in epochs)
+
+
+def _ack(session: Session, epoch: str) -> Send:
+    owed = min((seq for e, seq in session.owed if e == epoch), default=None)
+
+    def through(lane: int) -> int:
+        number = session.through.get((epoch, lane), 0)
+        return number if owed is None else min(number, owed - 1)
+
+    ack = pb.Ack(
+        epoch=epoch,
+        live_through=through(pb.LANE_LIVE),
+        replay_through=through(pb.LANE_REPLAY),
+        replay_credits=session.terms.replay_credits,
+    )
+    return Send(pb.StreamResponse(ack=ack))
+
+
+def _heartbeat(session: Session, event: Said, at: float) -> Step:
+    beat = event.message.heartbeat
+    anchor = at - beat.boottime_ns / _NS
+    # Crystals drift apart by seconds a day; a late message alone must not move the time line.
+    drifted = beat.boottime_ns > 0 and abs(anchor - session.anchor) > MAX_DRIFT_SECONDS
+    # What the agent has lost it cannot send again: acks need not wait for it.
+    owed = frozenset(key for key in session.owed if key[0] != session.hello.epoch or key[1] >= beat.oldest_seq)
+    return replace(session, anchor=anchor if drifted else session.anchor, owed=owed), (Beat(None, beat),)
+
+
+def _going_away(session: Session, event: Said, _: float) -> Step:
+    going = event.message.going_away
+    name = pb.GoingAwayReason.Name(going.reason) if going.reason in pb.GoingAwayReason.values() else ""
+    reason = name.removeprefix("GOING_AWAY_REASON_").lower() or "unspecified"
+    return session, (Goodbye(reason, float(min(going.expected_back_seconds, 366 * 86400))),)
+
+
+def _fenced(session: Session, event: Fenced, _: float) -> Step:
+    closed, actions = _close(session, "ABORTED", "A newer stream of this agent has taken over.")
+    if not event.clone:
+        return closed, actions
+    detail = "Another computer uses this identity; enrol one of them again."
+    return closed, (_go_away(pb.GO_AWAY_REASON_DUPLICATE_IDENTITY, detail), *actions)
+
+
+def _revoked(session: Session, event: Revoked, _: float) -> Step:
+    closed, actions = _close(session, "PERMISSION_DENIED", event.detail)
+    return closed, (_go_away(pb.GO_AWAY_REASON_REVOKED, event.detail), *actions)
+
+
+def _drained(session: Session, _: Event, __: float) -> Step:
+    closed, actions = _close(session, "OK", "")
+    return closed, (_go_away(pb.GO_AWAY_REASON_DRAIN, "The collector is stopping.", 500, 5000), *actions)
+
+
+def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:
+    changed = replace(session, terms=replace(session.terms, interval=event.seconds))
+    message = pb.StreamResponse(set_interval=pb.SetInterval(interval_seconds=event.seconds))
+    return changed, (Send(message),)
+
+
+def _hello_overdue(session: Session, _: Event, at: float) -> Step:
+    if at - session.heard_at < session.terms.hello_deadline:
+        return session, ()
+    return _close(session, "DEADLINE_EXCEEDED", f"No Hello within {session.terms.hello_deadline:g} s.")
+
+
+def _silent(session: Session, _: Event, at: float) -> Step:
+    if at - session.heard_at < session.terms.silence:
+        return session, ()
+    return _close(session, "DEADLINE_EXCEEDED", f"Nothing was said for {session.terms.silence:g} s.")
+
+
+def _too_early(session: Session, _: Event, __: float) -> Step:
+    return _close(session, "FAILED_PRECONDITION", "Say Hello first and wait for Welcome.")
+
+
+def _hello_again(session: Session, _: Event, __: float) -> Step:
+    return _close(session, "FAILED_PRECONDITION", "Hello was said already on this stream.")
+
+
+def _close(session: Session, code: str, detail: str) -> Step:
+    return replace(session, phase=Phase.CLOSED), (Close(code, detail),)
+
+
+def _wrong_hello(hello: pb.Hello) -> str:
+    if not hello.epoch or max(map(len, (hello.epoch, hello.boot_id, hello.run_id))) > 64:
+        return "The Hello has no epoch, or its identifiers are longer than 64 characters."
+    if not 0 <= hello.first_seq <= hello.next_seq < 2**63:
+        return "The Hello's numbers are not in order."
+    return "" if hello.boottime_ns > 0 else "The Hello has no boot time."
+
+
+def _bad(detail: str) -> PayloadError:
+    return PayloadError(pb.NACK_REASON_BAD_DATA, detail)
+
+
+def _nack(epoch: str, seq: int, reason: pb.NackReason.ValueType, detail: str, pause_ms: int = 0) -> Send:
+    nack = pb.Nack(epoch=epoch[:64], seq=seq, reason=reason, detail=detail, retry_after_ms=pause_ms)
+    return Send(pb.StreamResponse(nack=nack))
+
+
+def _go_away(reason: pb.GoAwayReason.ValueType, detail: str, low_ms: int = 0, high_ms: int = 0) -> Send:
+    away = pb.GoAway(reason=reason, detail=detail, reconnect_min_ms=low_ms, reconnect_max_ms=high_ms)
+    return Send(pb.StreamResponse(go_away=away))
+
+
+def _bounded(entries: Mapping[_K, _V]) -> dict[_K, _V]:
+    return dict(list(entries.items())[-MAX_SCHEMAS:])
+
+
+Row = Callable[[Session, Any, float], Step]  # each takes the one event its key names
+
+TABLE: Mapping[tuple[Phase, str], Row] = {
+    (Phase.HELLO, "hello"): _hello,
+    (Phase.HELLO, "schema"): _too_early,
+    (Phase.HELLO, "batch"): _too_early,
+    (Phase.HELLO, "heartbeat"): _too_early,
+    (Phase.HELLO, "going_away"): _too_early,
+    (Phase.HELLO, "Ticked"): _hello_overdue,
+    (Phase.HELLO, "Committed"): _committed,
+    (Phase.HELLO, "Fenced"): _fenced,
+    (Phase.HELLO, "Revoked"): _revoked,
+    (Phase.HELLO, "Drained"): _drained,
+    (Phase.OPENING, "Opened"): _opened,
+    (Phase.OPENING, "hello"): _hello_again,
+    (Phase.OPENING, "schema"): _too_early,
+    (Phase.OPENING, "batch"): _too_early,
+    (Phase.OPENING, "heartbeat"): _too_early,
+    (Phase.OPENING, "going_away"): _too_early,
+    (Phase.OPENING, "Committed"): _committed,
+    (Phase.OPENING, "Fenced"): _fenced,
+    (Phase.OPENING, "Revoked"): _revoked,
+    (Phase.OPENING, "Drained"): _drained,
+    (Phase.LIVE, "hello"): _hello_again,
+    (Phase.LIVE, "schema"): _schema,
+    (Phase.LIVE, "batch"): _batch,
+    (Phase.LIVE, "heartbeat"): _heartbeat,
+    (Phase.LIVE, "going_away"): _going_away,
+    (Phase.LIVE, "Committed"): _committed,
+    (Phase.LIVE, "Fenced"): _fenced,
+    (Phase.LIVE, "Revoked"): _revoked,
+    (Phase.LIVE, "Drained"): _drained,
+    (Phase.LIVE, "IntervalSet"): _interval_set,
+    (Phase.LIVE, "Ticked"): _silent,
+    # A stream that ended still learns what became durable: the next one starts from its books.
+    (Phase.CLOSED, "Committed"): _committed,
+}

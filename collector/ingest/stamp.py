@@ -1,0 +1,146 @@
+"""From an agent's series to final label sets: checks every name and value, stamps the identity on. Pure.
+
+The identity comes from the certificate and the database; a payload that carries identity labels is refused.
+"""
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from collector.ingest.errors import PayloadError
+from collector.labels import NAME, Labels
+from czuwak.v1 import ingest_pb2 as pb
+
+MAX_SERIES = 2000
+MAX_LABELS = 64
+MAX_NAME_BYTES = 128
+MAX_VALUE_BYTES = 512
+HASH_BYTES = 16
+_MAX_LOOKED_AT = 20_000
+
+RESERVED_LABELS = frozenset(
+    {"instance", "job", "host", "company", "site", "class", "alertname", "alertstate", "severity"}
+)
+RESERVED_METRICS = frozenset(
+    {"ALERTS", "ALERTS_FOR_STATE", "up", "czuwak_host_presence", "czuwak_host_clock_offset_seconds"}
+)
+
+# No colon: names with one belong to recording rules, and an agent must not be able to forge those.
+_METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an agent is, as the collector knows it; the payload has no say."""
+
+    agent_id: str
+    instance: str
+    host: str
+    company: str
+    site: str
+    class_: str
+
+    def labels(self) -> dict[str, str]:
+        """The labels stamped on every series of the host."""
+        return {
+            "instance": self.instance,
+            "job": "node",
+            "host": self.host,
+            "company": self.company,
+            "site": self.site,
+            "class": self.class_,
+        }
+
+    def series(self, name: str, **labels: str) -> Labels:
+        """One stamped series of the collector's own about this host."""
+        return Labels.of({**labels, **self.labels(), NAME: name})
+
+
+def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
+    """Final label set of every series, in order; raises PayloadError with the first thing that is wrong."""
+    if len(schema.series) > MAX_SERIES:
+        raise PayloadError(
+            pb.NACK_REASON_QUOTA, f"The schema has {len(schema.series)} series; {MAX_SERIES} are the limit."
+        )
+    if not schema.series:
+        raise _bad("The schema has no series.")
+    if schema.hash != schema_hash(schema):
+        raise _bad("The schema's hash is not the hash of its series.")
+    stamped = tuple(_stamp_one(series, identity.labels()) for series in schema.series)
+    if len(set(stamped)) != len(stamped):
+        raise _bad(f"The schema names a series twice: {_duplicate(stamped)}.")
+    return stamped
+
+
+def known_columns(schema: pb.Schema, identity: Identity, known: tuple[Labels, ...]) -> dict[int, Labels]:
+    """Of a refused schema: column -> label set of each series that is among `known`, in order."""
+    wanted = set(known)
+    names = {labels.get(NAME) for labels in known}
+    found: dict[int, Labels] = {}
+    for column, series in enumerate(schema.series[:_MAX_LOOKED_AT]):
+        labels = _stamped_or_none(series, identity) if series.name in names else None
+        if labels is not None and labels in wanted:
+            wanted.discard(labels)
+            found[column] = labels
+    return found
+
+
+def schema_hash(schema: pb.Schema) -> bytes:
+    """First 16 bytes of SHA-256 over the series alone, deterministically encoded."""
+    bare = pb.Schema(series=schema.series)
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()[:HASH_BYTES]
+
+
+def _stamped_or_none(series: pb.Series, identity: Identity) -> Labels | None:
+    try:
+        return _stamp_one(series, identity.labels())
+    except PayloadError:
+        return None
+
+
+def _stamp_one(series: pb.Series, identity: dict[str, str]) -> Labels:
+    if not _METRIC.fullmatch(series.name) or len(series.name) > MAX_NAME_BYTES:
+        raise _bad(f"{_shown(series.name)} is not a metric name.")
+    if series.name in RESERVED_METRICS or series.name.startswith("czuwak_collector_"):
+        raise _bad(f"The metric name {series.name} is the collector's own.")
+    if len(series.labels) > MAX_LABELS:
+        raise PayloadError(pb.NACK_REASON_QUOTA, f"{series.name} has more than {MAX_LABELS} labels.")
+    labels: dict[str, str] = {}
+    for label in series.labels:
+        if label.name in labels:
+            raise _bad(f"{series.name} has the label {label.name} twice.")
+        labels[_checked_name(series.name, label.name)] = _checked_value(series.name, label)
+    return Labels.of({**labels, **identity, NAME: series.name})
+
+
+def _checked_name(metric: str, name: str) -> str:
+    if not _LABEL.fullmatch(name) or len(name) > MAX_NAME_BYTES:
+        raise _bad(f"{metric} has a label with the name {_shown(name)}, which is not a label name.")
+    if name in RESERVED_LABELS or name.startswith("__"):
+        raise _bad(f"{metric} has the label {name}, which only the collector sets.")
+    return name
+
+
+def _checked_value(metric: str, label: pb.Label) -> str:
+    value = unicodedata.normalize("NFC", label.value)
+    if "\0" in value:
+        raise _bad(f"{metric} has a zero byte in the value of its label {label.name}.")
+    if len(value.encode()) > MAX_VALUE_BYTES:
+        raise PayloadError(
+            pb.NACK_REASON_QUOTA, f"{metric} has a value over {MAX_VALUE_BYTES} bytes in its label {label.name}."
+        )
+    return value
+
+
+def _duplicate(stamped: tuple[Labels, ...]) -> Labels:
+    return next(labels for index, labels in enumerate(stamped) if labels in stamped[:index])
+
+
+def _bad(detail: str) -> PayloadError:
+    return PayloadError(pb.NACK_REASON_BAD_DATA, detail)
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:40])

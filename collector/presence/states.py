@@ -1,0 +1,85 @@
+"""The states a host's presence can have, what happens to it, and how long silence may last for each class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Presence(StrEnum):
+    """Where a host stands; the values are kept in the database and are the metric's `state` label."""
+
+    ONLINE = "online"
+    AWAY_PLANNED = "away_planned"
+    AWAY_UNEXPLAINED = "away_unexplained"
+    UNKNOWN = "unknown"  # we cannot tell: our own start or our own trouble
+    CATCHING_UP = "catching_up"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One host's presence. `since` and `deadline` in Unix seconds; at the deadline silence gets its meaning."""
+
+    presence: Presence
+    reason: str = ""
+    since: float = 0.0
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long silence may last, in seconds. A class that is not named is treated as a server."""
+
+    silence: float = 90.0  # after a stream ended without a word
+    grace: float = 60.0  # after our own start or trouble, before any silence counts
+    # A planned absence after which the host should be back, by class and reason. No row: it may stay away.
+    planned: Mapping[tuple[str, str], float] = field(
+        default_factory=lambda: {
+            ("server", "reboot"): 1800.0,
+            ("server", "agent_upgrade"): 1800.0,
+            ("server", "agent_stop"): 1800.0,
+            ("kiosk", "reboot"): 1800.0,
+            ("kiosk", "agent_upgrade"): 1800.0,
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """A stream was accepted; the host has not shown a fresh sample yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBatch:
+    """A sample collected after Hello arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The stream ended, or an open one fell silent, without a goodbye."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaidGoodbye:
+    """The agent said why it goes; `expected_back` in seconds, 0 when it cannot know."""
+
+    reason: str
+    expected_back: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The standing's deadline is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorStarted:
+    """We start, or can see again after trouble of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A person took the host out of service."""
+
+
+Event = Welcomed | LiveBatch | StreamEnded | SaidGoodbye | DeadlinePassed | CollectorStarted | Retired
