@@ -1,0 +1,200 @@
+"""Trades a join token for an identity: the key is made here and never leaves, the CA is pinned by fingerprint.
+
+Imported only while enrolling: the running agent does without cryptography. Until a reply came, key and enrolment id
+stay on disk, so that a lost reply repeats to the same identity.
+"""
+
+import hashlib
+import json
+import secrets
+import ssl
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent import __version__, channel, files
+from agent.errors import EnrollError, FingerprintError, RefusedError
+from agent.identity import CA, CERTIFICATE, FACTS, KEY, Facts
+from agent.text import normal_fingerprint, plain, split_address
+from agent.trust import presented_ca
+from czuwak.v1 import enrollment_pb2 as pb
+from czuwak.v1 import enrollment_pb2_grpc as rpc
+
+DEFAULT_PORT = 8444
+TIMEOUT_SECONDS = 30.0
+PENDING = "enrollment.json"
+PENDING_KEY = "enrollment-key.pem"
+MAX_TOKEN = 4096
+_REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One enrolment. Either a `fingerprint` (sha256 hex of the CA certificate) or a `ca_file`, or both."""
+
+    collector: str
+    token: str
+    directory: Path
+    fingerprint: str | None = None
+    ca_file: Path | None = None
+    server_name: str | None = None
+    hostname: str = ""
+    machine_fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        return f"Request({self.collector}, {self.directory})"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What came of it."""
+
+    agent_id: str
+    host: str
+    collector: str
+    not_after: float
+
+
+def enroll(request: Request, fetch_ca: Callable[[str, int, str], bytes] = presented_ca) -> Enrolled:
+    """Make or resume an enrolment and write the identity. Raises EnrollError; then an earlier identity is untouched."""
+    try:
+        host, port = split_address(request.collector, DEFAULT_PORT)
+    except ValueError as error:
+        raise EnrollError(str(error)) from error
+    ca = _trusted_ca(request, fetch_ca, host, port)
+    enrollment_id, key = _pending(request.directory)
+    reply = _ask(request, f"{host}:{port}" if ":" not in host else f"[{host}]:{port}", ca, enrollment_id, key)
+    return _store(request, reply, key, ca)
+
+
+def read_token(source: str) -> str:
+    """The join token from a file, or from standard input for `-`. Raises EnrollError; never shows the token."""
+    try:
+        text = sys.stdin.read(MAX_TOKEN) if source == "-" else _small_text(Path(source))
+    except OSError as error:
+        raise EnrollError(f"{source}: {error.strerror}; put the join token into a file only you can read") from error
+    except UnicodeDecodeError as error:
+        raise EnrollError(f"{source} is not a join token: it is not text") from error
+    token = text.strip()
+    if not token or not token.isprintable() or " " in token:
+        raise EnrollError(f"{source} is not a join token: expected the one word `czuwak token create` printed")
+    return token
+
+
+def _trusted_ca(request: Request, fetch: Callable[[str, int, str], bytes], host: str, port: int) -> bytes:
+    try:
+        pinned = normal_fingerprint(request.fingerprint) if request.fingerprint else None
+    except ValueError as error:
+        raise EnrollError(str(error)) from error
+    if request.ca_file is None:
+        if pinned is None:
+            raise EnrollError("tell whom to trust: --ca-fingerprint SHA256 or --ca-file FILE")
+        return fetch(host, port, pinned)
+    try:
+        pem = request.ca_file.read_text()
+        found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    except (OSError, ValueError) as error:
+        raise EnrollError(f"{request.ca_file} is not a readable PEM certificate: {error}") from error
+    if pinned not in (None, found):
+        raise FingerprintError(f"{request.ca_file} has the fingerprint sha256:{found}, not the pinned sha256:{pinned}")
+    return pem.encode()
+
+
+def _pending(directory: Path) -> tuple[str, ec.EllipticCurvePrivateKey]:
+    try:
+        enrollment_id = str(json.loads((directory / PENDING).read_text())["enrollment_id"])
+        key = pem.load_pem_private_key((directory / PENDING_KEY).read_bytes(), password=None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return enrollment_id, key
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # nothing pending, or a torn write of a start that never asked: begin afresh
+    enrollment_id, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
+    encoded = key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    try:
+        files.write(directory / PENDING_KEY, encoded, files.PRIVATE)
+        files.write(directory / PENDING, json.dumps({"enrollment_id": enrollment_id}).encode(), files.PRIVATE)
+    except OSError as error:
+        raise EnrollError(f"cannot write to {directory}: {error.strerror}; choose another --identity DIR") from error
+    return enrollment_id, key
+
+
+def _ask(
+    request: Request, target: str, ca: bytes, enrollment_id: str, key: ec.EllipticCurvePrivateKey
+) -> pb.EnrollResponse:
+    message = pb.EnrollRequest(
+        token=request.token,
+        enrollment_id=enrollment_id,
+        csr_der=_signing_request(key),
+        hostname=request.hostname,
+        machine_fingerprint=request.machine_fingerprint,
+        agent_version=__version__,
+    )
+    with channel.secure(target, ca=ca, server_name=request.server_name or "") as open_channel:
+        try:
+            return rpc.EnrollmentServiceStub(open_channel).Enroll(message, timeout=TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            raise _error_of(channel.failure_of(error), target) from error
+
+
+def _error_of(failure: channel.Failure, target: str) -> EnrollError:
+    if failure.code in _REFUSALS:
+        return RefusedError(f"{target} refused to enroll this machine: {failure.details or failure.code.name}")
+    return EnrollError(f"{channel.sentence(failure, target)}; run the same command again, it resumes")
+
+
+def _signing_request(key: ec.EllipticCurvePrivateKey) -> bytes:
+    # The collector ignores every name in here; the signature proves the key.
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(key, hashes.SHA256()).public_bytes(pem.Encoding.DER)
+
+
+def _store(request: Request, reply: pb.EnrollResponse, key: ec.EllipticCurvePrivateKey, ca: bytes) -> Enrolled:
+    not_after = _checked(reply, key, ca)
+    facts = Facts(
+        plain(reply.agent_id), plain(reply.host), plain(reply.collector), request.server_name or "", not_after
+    )
+    private = (request.directory / PENDING_KEY).read_bytes()
+    for name, data, mode in (
+        (KEY, private, files.PRIVATE),
+        (CERTIFICATE, reply.certificate.encode(), files.PUBLIC),
+        (CA, reply.ca_certificates.encode(), files.PUBLIC),
+        (FACTS, msgspec.json.encode(facts), files.PUBLIC),
+    ):
+        files.write(request.directory / name, data, mode)
+    files.remove(request.directory / PENDING)
+    files.remove(request.directory / PENDING_KEY)
+    return Enrolled(facts.agent_id, facts.host, facts.collector, not_after)
+
+
+def _checked(reply: pb.EnrollResponse, key: ec.EllipticCurvePrivateKey, ca: bytes) -> float:
+    try:
+        certificate = x509.load_pem_x509_certificate(reply.certificate.encode())
+        authorities = x509.load_pem_x509_certificates(reply.ca_certificates.encode())
+    except ValueError as error:
+        raise EnrollError("the collector answered with something that is not a certificate; nothing kept") from error
+    pinned = x509.load_pem_x509_certificate(ca)
+    if certificate.public_key() != key.public_key() or pinned not in authorities:
+        raise EnrollError("the collector answered with a certificate for another key or of another CA; nothing kept")
+    return certificate.not_valid_after_utc.timestamp()
+
+
+def _small_text(path: Path) -> str:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise EnrollError(f"{path} is not a regular file")
+    with path.open(encoding="utf-8") as file:
+        return file.read(MAX_TOKEN)

@@ -1,0 +1,273 @@
+"""What the uplink's session is told (events) and what it wants done (actions): values, nothing else.
+
+Batches are known by number only; their bytes live in the spool. Delays are in seconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+
+class Lane(Enum):
+    """How a batch travels: the newest round at once, the past as the collector allows."""
+
+    LIVE = auto()
+    REPLAY = auto()
+
+
+class Progress(Enum):
+    """Where one batch stands."""
+
+    WAITING = auto()
+    LIVE = auto()  # under way in this lane
+    REPLAY = auto()
+    HELD = auto()  # the collector asked to have it later
+    ACKED = auto()
+
+
+class Refusal(StrEnum):
+    """Why a batch was not taken; the values are label values of a metric."""
+
+    BAD_DATA = "bad_data"
+    TOO_BIG = "too_big"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    QUOTA = "quota"
+    FENCED = "fenced"
+    RETRY_AFTER = "retry_after"
+    TOO_MANY_SERIES = "too_many_series"
+
+
+class Farewell(StrEnum):
+    """Why the collector sends the agent away."""
+
+    DRAIN = "drain"
+    MOVED = "moved"
+    UPGRADE_REQUIRED = "upgrade_required"
+    REVOKED = "revoked"
+    DUPLICATE_IDENTITY = "duplicate_identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One batch: its number, its clock, the hash of its schema, how many series that has, its encoded size."""
+
+    seq: int
+    boottime_ns: int
+    schema: bytes
+    series: int
+    size: int
+    progress: Progress = Progress.WAITING
+
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A stream was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class WelcomeReceived:
+    """The collector took the Hello. `at_ns` is the agent's boottime now; `rewind_from_ns` None means no rewind."""
+
+    at_ns: int
+    resume_seq: int = 0
+    rewind_from_ns: int | None = None
+    interval: float = 15.0
+    heartbeat: float = 30.0
+    replay_credits: int = 1
+    max_batch_bytes: int = 0
+    max_series: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTaken:
+    """A batch was put into the spool, whose oldest one now has the number `first_seq`."""
+
+    entry: Entry
+    first_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class AckReceived:
+    """All batches of a lane up to its number are durable."""
+
+    live_through: int
+    replay_through: int
+    replay_credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class NackReceived:
+    """One batch was refused."""
+
+    seq: int
+    reason: Refusal
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSet:
+    """The collector wants another interval."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoAwayReceived:
+    """The collector ends the stream and names the window to come back in; 0, 0 leaves it to the agent."""
+
+    reason: Farewell
+    least: float = 0.0
+    most: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The stream ended or could not be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatDue:
+    """The heartbeat's time has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    """The time the collector asked to wait for one batch is over."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeUp:
+    """The patience of the last Wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The agent is about to stop."""
+
+
+Event = (
+    Connected
+    | WelcomeReceived
+    | RoundTaken
+    | AckReceived
+    | NackReceived
+    | IntervalSet
+    | GoAwayReceived
+    | Disconnected
+    | HeartbeatDue
+    | RetryDue
+    | TimeUp
+    | Goodbye
+)
+
+# --- actions ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendHello:
+    """Say Hello, with the spool's range and the last absence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendSchema:
+    """Send the schema with this hash."""
+
+    schema: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendBatch:
+    """Send one batch in this lane."""
+
+    seq: int
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Say that the agent lives and how full its spool is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendGoingAway:
+    """Say that the agent leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Close what is open and connect again after a random time between `least` and `most`."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """These batches are durable at the collector."""
+
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """This batch will never be taken: count it and forget it."""
+
+    seq: int
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Tell RetryDue after this time."""
+
+    seq: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Tell TimeUp after this time, instead of whatever was waited for before; None: no longer wait."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetInterval:
+    """Take rounds this often."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetHeartbeat:
+    """Tell HeartbeatDue this often."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the stream and connect no more; `reason` None when the agent itself wished so."""
+
+    reason: Farewell | None
+
+
+Action = (
+    SendHello
+    | SendSchema
+    | SendBatch
+    | SendHeartbeat
+    | SendGoingAway
+    | Reconnect
+    | Acknowledge
+    | Discard
+    | RetryLater
+    | Wait
+    | SetInterval
+    | SetHeartbeat
+    | Stop
+)

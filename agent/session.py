@@ -1,0 +1,64 @@
+"""The uplink as a table: (state, event) -> what moves.py does. No socket, no clock, no log.
+
+A pair that is not in the table changes nothing: a message that comes too late is not an error.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent import moves
+from agent.events import (
+    AckReceived,
+    Connected,
+    Disconnected,
+    Event,
+    GoAwayReceived,
+    Goodbye,
+    HeartbeatDue,
+    IntervalSet,
+    NackReceived,
+    RetryDue,
+    RoundTaken,
+    TimeUp,
+    WelcomeReceived,
+)
+from agent.moves import Session, State, Step
+
+TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = MappingProxyType(
+    {
+        (State.DISCONNECTED, Connected): moves.greet,
+        (State.DISCONNECTED, RoundTaken): moves.keep,
+        (State.DISCONNECTED, Goodbye): moves.leave,
+        (State.GREETING, WelcomeReceived): moves.welcome,
+        (State.GREETING, RoundTaken): moves.keep,
+        (State.GREETING, GoAwayReceived): moves.told_to_go,
+        (State.GREETING, TimeUp): moves.lost,
+        (State.GREETING, Disconnected): moves.lost,
+        (State.GREETING, Goodbye): moves.leave,
+        (State.LIVE, RoundTaken): moves.send_round,
+        (State.LIVE, AckReceived): moves.acknowledged,
+        (State.LIVE, NackReceived): moves.refused,
+        (State.LIVE, RetryDue): moves.retry,
+        (State.LIVE, IntervalSet): moves.set_interval,
+        (State.LIVE, HeartbeatDue): moves.beat,
+        (State.LIVE, GoAwayReceived): moves.told_to_go,
+        (State.LIVE, Disconnected): moves.lost,
+        (State.LIVE, Goodbye): moves.goodbye,
+        (State.DRAINING, RoundTaken): moves.keep,
+        (State.DRAINING, AckReceived): moves.acknowledged_last,
+        (State.DRAINING, NackReceived): moves.refused_last,
+        (State.DRAINING, TimeUp): moves.lost,
+        (State.DRAINING, Disconnected): moves.lost,
+        (State.DRAINING, Goodbye): moves.goodbye,
+    }
+)
+
+
+def step(session: Session, event: Event) -> Step:
+    """The next session and what to do now, in order."""
+    move = TABLE.get((session.state, type(event)))
+    return (session, ()) if move is None else move(session, event)
+
+
+__all__ = ["TABLE", "Session", "State", "Step", "step"]

@@ -1,0 +1,25 @@
+"""Words from outside made safe: addresses, fingerprints, and what a peer says before a person reads it."""
+
+
+def split_address(address: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `host`, `host:port`, `[v6]:port`. Raises ValueError."""
+    host, separator, port = address.rpartition(":")
+    if not separator or (":" in host and not host.startswith("[")):
+        host, port = address, str(default_port)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def normal_fingerprint(text: str) -> str:
+    """64 lower-case hex digits of `sha256:AB:CD…`, colons and prefix optional. Raises ValueError."""
+    digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
+    if len(digits) != 64 or any(digit not in "0123456789abcdef" for digit in digits):
+        raise ValueError("the CA fingerprint must be 64 hex digits of a SHA-256, as `czuwak token create` printed it")
+    return digits
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """A peer's text for a person's terminal or log: one printable line, cut at `limit` characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:limit]).strip()
