@@ -15,20 +15,23 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 class Kind(StrEnum):
-    """How a family's values move. UNTYPED is for the few that node_exporter leaves so (on the wire: unspecified)."""
+    """How a family's values move."""
 
     GAUGE = "gauge"
     COUNTER = "counter"
-    UNTYPED = "untyped"
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric by its full name, with its kind and one sentence of help. Counters end in `_total`."""
+    """A metric by its full name, with its kind and one sentence of help. Counters end in `_total`.
+
+    `untyped` marks the few that node_exporter's page leaves without a type: ours does too, the wire says gauge.
+    """
 
     name: str
     kind: Kind
     help: str
+    untyped: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
