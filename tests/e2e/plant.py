@@ -8,8 +8,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,26 @@ class Plant:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def planted(folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",)) -> Iterator[Plant]:
+    """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack."""
+    site = Plant(folder, ports(("ingest", "enroll", "web", "page")))
+    folder.mkdir()
+    (folder / "rules.yml").write_text(rules)
+    site.config.write_text(COLLECTOR.format(rules='["rules.yml"]' if rules else '["default"]', **site.ports))
+    site.command("init", str(folder), "--company", "Test")
+    scopes = ("--scope", "tickets:read", "--scope", "hosts:read")
+    made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")
+    site.bearer = json.loads(made)["token"]
+    try:
+        for part in parts:
+            site.serve(part)
+        site.ready()
+        yield site
+    finally:
+        site.close()
 
 
 def fetch(url: str, bearer: str = "") -> str | None:
