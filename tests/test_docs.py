@@ -76,7 +76,8 @@ def targets() -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[path.relative_to(ROOT).as_posix() for path in DOCUMENTS])
 def test_a_document_names_only_what_exists(document: Path) -> None:
-    assert list(problems(document)) == []
+    found = list(problems(document))
+    assert not found, "\n".join(found)
 
 
 def test_a_wrong_path_a_wrong_function_and_a_dead_link_are_seen() -> None:

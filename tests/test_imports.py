@@ -26,7 +26,7 @@ HOMES = {
     "psutil": ("agent/",),
     "psycopg": ("collector/store/",),
     "sqlalchemy": ("collector/store/",),
-    "sqlite3": ("collector/store/",),
+    "sqlite3": ("collector/store/", "collector/doctor.py"),  # the doctor tells which library is linked
     "werkzeug": ("web/",),
     "wtforms": ("web/",),
     "yaml": ("collector/rules/load.py",),
@@ -51,7 +51,7 @@ IMPURE = {
     "sqlalchemy", "sqlite3", "subprocess", "tempfile", "threading", "time", "urllib",
 }  # fmt: skip
 # The parser recurses in native code: it gets a thread for its deep stack, and the thread ends with the call.
-PURE_EXCEPT = {("collector/promql/plan.py", "threading")}
+PURE_EXCEPT = {("collector/promql/guard.py", "threading")}
 
 WEB_MAY_IMPORT = {"alerts", "intake", "labels", "store", "tickets"}
 BROAD_EXCEPTS = 5
