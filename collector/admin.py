@@ -5,7 +5,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from collector.config import Config
@@ -24,7 +24,7 @@ def token_create(args: argparse.Namespace, config: Config, store: Store) -> int:
 
     at = time.time()
     with store.write() as conn:
-        company = _company(conn, args.company)
+        company = _company([c.slug for c in hosts.companies(conn)], args.company)
         token_id, secret = tokens.create_token(
             conn,
             company=company,
@@ -97,7 +97,7 @@ def user_passwd(args: argparse.Namespace, _: Config, store: Store) -> int:
         user = users.user_by_login(conn, args.login)
         if user is None:
             raise CollectorError(f"no user has the login {args.login}; see `czuwak user list`")
-        users.set_password(conn, user.id, hash_password(_password(args)), time.time())
+        users.set_password(conn, user.id, hash_password(_password(args)))
     print(f"password of {args.login} set", file=sys.stderr)
     return 0
 
@@ -105,7 +105,10 @@ def user_passwd(args: argparse.Namespace, _: Config, store: Store) -> int:
 def user_list(args: argparse.Namespace, _: Config, store: Store) -> int:
     """Everyone who may log in."""
     with store.read() as conn:
-        rows = [{"login": u.login, "name": u.name, "role": u.role, "language": u.language} for u in users.users(conn)]
+        rows = [
+            {"login": u.login, "name": u.name, "role": u.role, "language": str(u.preferences.get("language") or "")}
+            for u in users.users(conn)
+        ]
     return _table(args, rows)
 
 
@@ -139,13 +142,12 @@ def host_end(args: argparse.Namespace, _: Config, store: Store) -> int:
 def api_token_create(args: argparse.Namespace, _: Config, store: Store) -> int:
     """A bearer token for the HTTP interface, printed once."""
     with store.write() as conn:
-        token_id, secret = api_tokens.create(conn, name=args.name, scopes=tuple(args.scope), at=time.time())
+        token_id, secret = api_tokens.create(conn, args.name, args.scope, at=time.time())
     _say(args, {"id": token_id, "token": secret}, lambda: print(secret))
     return 0
 
 
-def _company(conn: object, slug: str | None) -> str:
-    known = [c.slug for c in hosts.companies(conn, None)]
+def _company(known: Sequence[str], slug: str | None) -> str:
     if slug is None and len(known) == 1:
         return known[0]
     if slug not in known:
@@ -180,7 +182,7 @@ def _password(args: argparse.Namespace) -> str:
     return password
 
 
-def _table(args: argparse.Namespace, rows: Sequence[dict[str, str]]) -> int:
+def _table(args: argparse.Namespace, rows: Sequence[Mapping[str, object]]) -> int:
     def text() -> None:
         if rows:
             widths = {k: max(len(k), *(len(_clean(r[k])) for r in rows)) for k in rows[0]}

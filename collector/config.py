@@ -101,6 +101,11 @@ class DatabaseConfig:
 
     url: str = _key("sqlite:///czuwak.db", _database, "sqlite:///file.db or postgresql://user:password@host/name")
 
+    @property
+    def shown(self) -> str:
+        """The url without its password."""
+        return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", self.url)
+
 
 @dataclass(frozen=True, slots=True)
 class IngestConfig:

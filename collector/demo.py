@@ -25,7 +25,7 @@ from typing import Any
 from collector import setup
 from collector.errors import DemoError
 from collector.ingest import ca
-from collector.store import api_tokens, engine, tokens, users
+from collector.store import api_tokens, open_store, tokens, users
 
 WORKER = "czuwak-demo-worker"
 INTERVAL = 2.0
@@ -161,13 +161,13 @@ def _prepare(demo: Demo) -> None:
     _start(demo, "collector.main", "serve", "--config", str(prepared.config.path))
     _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready") is not None)
     demo.say("collector ready", url=demo.url)
-    store = engine.open_store(prepared.config.database.url)
+    store = open_store(prepared.config.database.url)
     at = time.time()
     with store.write() as conn:
         _, join = tokens.create_token(
             conn, company="demo", site="here", class_="server", pattern="*", uses=1, expires_at=at + 600, at=at
         )
-        _, demo.bearer = api_tokens.create(conn, name="demo", scopes=("tickets:read",), at=at)
+        _, demo.bearer = api_tokens.create(conn, "demo", ("tickets:read",), at=at)
     store.close()
     (folder / "join").write_text(join)
     (folder / "agent.toml").write_text(_AGENT.format(interval=INTERVAL, worker=WORKER, folder=folder, **demo.ports))
@@ -213,7 +213,7 @@ def _tickets(demo: Demo) -> list[dict[str, Any]]:
 
 
 def _login(demo: Demo) -> str:
-    store = engine.open_store(f"sqlite:///{demo.folder}/czuwak.db")
+    store = open_store(f"sqlite:///{demo.folder}/czuwak.db")
     try:
         with store.write() as conn:
             user = users.user_by_login(conn, "demo")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from collector import config as configuration
 from collector import serve
-from collector.errors import CollectorError
+from collector.errors import CollectorError, ConfigError
 from collector.rules import load as rules
 from collector.rules.errors import RuleFileError
-from collector.store import engine
+from collector.store import StoreError, open_store, sqlite
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def check_config(path: Path, environ: Mapping[str, str]) -> list[Finding]:
     try:
         config = configuration.load(path, environ)
         files = serve.rule_files(config)
-    except configuration.ConfigError as error:
+    except ConfigError as error:
         return [Finding("fail", "configuration", line) for line in error.mistakes]
     return [Finding("ok", "configuration", str(path)), *(_rule_file(file) for file in files)]
 
@@ -76,11 +76,11 @@ def _rule_file(file: Path) -> Finding:
 
 
 def _database(config: configuration.Config) -> Finding:
-    shown = engine.shown(config.database.url)
+    shown = config.database.shown
     began = time.monotonic()
     try:
-        store = engine.open_store(config.database.url)
-    except engine.StoreError as error:
+        store = open_store(config.database.url)
+    except StoreError as error:
         return Finding("fail", "database", f"{shown}: {error}", f"czuwak db upgrade --config {config.path}")
     store.close()
     return Finding("ok", "database", f"{shown}, opened in {(time.monotonic() - began) * 1000:.0f} ms")
@@ -135,5 +135,5 @@ def _sqlite(config: configuration.Config) -> Finding:
     if not config.database.url.startswith("sqlite"):
         return Finding("ok", "python", sys.version.split()[0])
     return Finding(
-        "ok", "sqlite", f"{sqlite3.sqlite_version}, journal mode {engine.journal_mode(sqlite3.sqlite_version_info)}"
+        "ok", "sqlite", f"{sqlite3.sqlite_version}, journal mode {sqlite.journal_mode(sqlite3.sqlite_version_info)}"
     )

@@ -16,7 +16,7 @@ from agent import __version__
 from collector import admin, config, doctor, setup
 from collector.errors import CollectorError
 from collector.rules.errors import RuleFileError
-from collector.store import engine, schema
+from collector.store import Store, StoreError, open_store, schema
 
 STANDARD = "/etc/czuwak/czuwak.toml"
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _logging(args)
     try:
         return int(args.run(args))
-    except (CollectorError, RuleFileError, engine.StoreError) as error:
+    except (CollectorError, RuleFileError, StoreError) as error:
         print(f"czuwak: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -187,11 +187,11 @@ def _admin(
     group: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     text: str,
-    action: Callable[[argparse.Namespace, config.Config, engine.Store], int],
+    action: Callable[[argparse.Namespace, config.Config, Store], int],
 ) -> argparse.ArgumentParser:
     def opened(args: argparse.Namespace) -> int:
         loaded = config.load(args.config, os.environ)
-        store = engine.open_store(loaded.database.url)
+        store = open_store(loaded.database.url)
         try:
             return action(args, loaded, store)
         finally:

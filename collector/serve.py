@@ -19,7 +19,8 @@ from collector.config import Config
 from collector.errors import CollectorError, ConfigError
 from collector.intake import Intake
 from collector.rules import load as rules
-from collector.store import engine
+from collector.rules.model import Group
+from collector.store import StoreError, open_store
 from collector.tickets.desk import Policy
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def serve(config: Config, only: Sequence[str] = PARTS) -> int:
 def check_ready(config: Config) -> None:
     """Everything that can be wrong before a part starts, found in one place; raises CollectorError and its kin."""
     load_rules(config)
-    engine.open_store(config.database.url).close()
+    open_store(config.database.url).close()
     for path, what in ((config.ca.dir / "ca.pem", "certificate authority"), (config.web.secret_file, "cookie secret")):
         if not path.is_file():
             raise CollectorError(f"{path}: the {what} is missing; `czuwak init {config.folder}` makes it")
@@ -60,7 +61,7 @@ def rule_files(config: Config) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def load_rules(config: Config) -> tuple[rules.Group, ...]:
+def load_rules(config: Config) -> tuple[Group, ...]:
     """All rule groups; raises RuleFileError with every mistake of the first bad file."""
     return tuple(group for path in rule_files(config) for group in rules.load(path))
 
@@ -107,7 +108,7 @@ def run_web(config: Config) -> int:
     )
 
     def make() -> object:
-        store = engine.open_store(config.database.url)
+        store = open_store(config.database.url)
         live = Live(f"unix:{config.ingest.query_socket}")
         return create_app(store, Intake(store, policy(config)), live, settings)
 
@@ -119,7 +120,7 @@ def run_worker(config: Config) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = engine.open_store(config.database.url)
+    store = open_store(config.database.url)
     try:
         work(Intake(store, policy(config)), stop)
     finally:
@@ -135,7 +136,7 @@ def work(intake: Intake, stop: threading.Event, pause: float = TICK) -> None:
             for number in intake.settle(time.time()):
                 log.info("ticket closed itself", extra={"action": "settled", "ticket": number})
             away = False
-        except engine.StoreError as error:
+        except StoreError as error:
             if not away:
                 log.error("database: %s", error, extra={"action": "database-away"})  # noqa: TRY400 - said, not traced
             away = True

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from collector import config as configuration
 from collector.errors import SetupError
 from collector.ingest import ca
-from collector.store import engine, hosts, schema, users
+from collector.store import hosts, open_store, schema, users
 
 FILE = "czuwak.toml"
 
@@ -40,7 +40,7 @@ def initialise(folder: Path, *, company: str, login: str, at: float, text: str |
     lines.append(_once(secret, lambda: _write(secret, secrets.token_urlsafe(48) + "\n"), "cookie secret"))
     lines.append(_once(config.ca.dir / "ca.pem", lambda: ca.create(config.ca.dir), "certificate authority"))
     applied = schema.upgrade(config.database.url)
-    lines.append(f"{'made' if applied else 'kept'}  database {engine.shown(config.database.url)}")
+    lines.append(f"{'made' if applied else 'kept'}  database {config.database.shown}")
     password = _people(config, company, login, at, lines)
     return Prepared(config, tuple(lines), login, password)
 
@@ -60,17 +60,17 @@ def hash_password(password: str) -> str:
 
 
 def _people(config: configuration.Config, company: str, login: str, at: float, lines: list[str]) -> str:
-    store = engine.open_store(config.database.url)
+    store = open_store(config.database.url)
     try:
         with store.write() as conn:
-            if hosts.company_by_slug(conn, slug(company)) is None:
+            if not hosts.companies(conn):
                 hosts.add_company(conn, slug(company), company, at)
                 lines.append(f"made  company {company} ({slug(company)})")
             if users.user_by_login(conn, login) is not None:
                 lines.append(f"kept  user {login}")
                 return ""
             password = secrets.token_urlsafe(12)
-            users.add_user(conn, login=login, name=login, password_hash=hash_password(password), role="admin", at=at)
+            users.add_user(conn, login, login, hash_password(password), users.Role.ADMIN, at=at)
             lines.append(f"made  admin user {login}")
             return password
     finally:
