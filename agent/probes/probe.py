@@ -95,6 +95,9 @@ class ProbeSettings:
     kernel: Kernel = field(default_factory=_kernel)
 
     def __post_init__(self) -> None:
+        names = [watched.name for watched in self.processes]
+        if len(set(names)) < len(names):
+            raise ValueError("two watched processes have the same name")
         for name in self.services:
             if not _SERVICE.fullmatch(name):
                 raise ValueError(f"{name!r} cannot be the name of a service")

@@ -160,7 +160,7 @@ def reader_elsewhere(settings: ProbeSettings) -> Callable[[], Processes]:
 
 
 def parse(stat: str, ticks_per_second: int, page_bytes: int) -> Life:
-    """/proc/PID/stat; the name in it may hold anything, so all that counts is after its last bracket. MalformedError."""
+    """/proc/PID/stat; the name in it may hold anything, what counts is after its last bracket. MalformedError."""
     words = stat.rpartition(")")[2].split()
     if len(words) < 22:
         raise MalformedError("PID/stat", stat)
