@@ -61,8 +61,8 @@ def peers(folder: Path) -> Iterator[tuple[int, int, str]]:
     )
     commands = [
         ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{port['exporter']}"],
-        ["prometheus", f"--config.file={folder}/agent.yml", "--enable-feature=agent", f"--storage.agent.path={folder}/pa",
-         f"--web.listen-address=127.0.0.1:{port['agent']}"],
+        ["prometheus", f"--config.file={folder}/agent.yml", "--enable-feature=agent",
+         f"--storage.agent.path={folder}/p", f"--web.listen-address=127.0.0.1:{port['agent']}"],
         ["prometheus", f"--config.file={folder}/sink.yml", f"--storage.tsdb.path={folder}/sink",
          "--web.enable-remote-write-receiver", f"--web.listen-address=127.0.0.1:{port['sink']}"],
     ]  # fmt: skip

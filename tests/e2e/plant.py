@@ -124,12 +124,15 @@ class Plant:
 
 
 @contextmanager
-def planted(folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",)) -> Iterator[Plant]:
+def planted(
+    folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",), files: str = ""
+) -> Iterator[Plant]:
     """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack."""
     site = Plant(folder, ports(("ingest", "enroll", "web", "page")))
     folder.mkdir()
     (folder / "rules.yml").write_text(rules)
-    site.config.write_text(COLLECTOR.format(rules='["rules.yml"]' if rules else '["default"]', **site.ports))
+    files = files or ('["rules.yml"]' if rules else '["default"]')
+    site.config.write_text(COLLECTOR.format(rules=files, **site.ports))
     site.command("init", str(folder), "--company", "Test")
     scopes = ("--scope", "tickets:read", "--scope", "hosts:read")
     made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")

@@ -1,0 +1,32 @@
+"""`make bench`: every figure that we claim, measured here and now, ours beside the peer's.
+
+usage: python -m tests.bench [footprint] [ingest] [page]
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import footprint, ingest, page
+
+BENCHES = {"footprint": footprint.run, "ingest": ingest.run, "page": page.run}
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in chosen if name not in BENCHES]
+    if unknown:
+        print(f"unknown bench {unknown[0]!r}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    os.environ["CZUWAK_LOG"] = "ERROR"
+    for name in chosen:
+        with tempfile.TemporaryDirectory(prefix="czuwak-bench-") as folder:
+            print(f"== {name}", flush=True)
+            for line in BENCHES[name](Path(folder)):
+                print(f"   {line}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
