@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TicketEvent:
-    """One stored line of a timeline; `actor` is a name, empty for Czuwak; `source` is user, api, system, rules or such."""
+    """One stored line of a timeline; `actor` is a name, empty for Czuwak; `source` is user, api, system or rules."""
 
     id: int
     ticket_id: int

@@ -11,7 +11,7 @@ _DROPPED = {c: None for c in range(32) if chr(c) not in "\t\n"} | {127: None}
 
 
 def clean(text: str, limit: int | None = None) -> str:
-    """`text` without what a database or a page chokes on, Unix line ends, cut to `limit` characters with an ellipsis."""
+    """`text` without what a database or a page chokes on, Unix line ends, cut to `limit` characters."""
     unix = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DROPPED)
     plain = unix.encode("utf-8", "replace").decode("utf-8")
     return plain if limit is None or len(plain) <= limit else plain[: limit - 1] + "…"

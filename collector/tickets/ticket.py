@@ -75,7 +75,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a person (`user`, with the account's id), a program with a token (`api`), or Czuwak (`system`)."""
+    """Who acts: a person (`user`), a program with a token (`api`), or Czuwak (`system`); `id` is a user account's."""
 
     id: int | None
     name: str

@@ -1,0 +1,239 @@
+"""Companies, hosts, their sessions, presence and timeline. Presence is written only under the session's generation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from collector.store import tables as t
+from collector.store.engine import plain
+from collector.store.upsert import insert
+from collector.tickets.text import NAME, line
+
+Scope = frozenset[str] | None  # company slugs; None is all
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """One company whose computers are watched."""
+
+    id: int
+    slug: str
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One computer; `id` is the agent_id in its certificate, `instance` is unique in the installation."""
+
+    id: str
+    company: str
+    company_name: str
+    site: str
+    class_: str
+    name: str
+    instance: str
+    presence: str
+    presence_reason: str
+    presence_since: float
+    last_seen: float | None
+    deadline: float | None
+    session_gen: int
+    agent_version: str
+    facts: Mapping[str, object]
+    first_seen: float
+    retired_at: float | None
+    revoked_at: float | None
+    machine_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostEvent:
+    """One line of a host's timeline."""
+
+    id: int
+    host_id: str
+    at: float
+    kind: str
+    detail: Mapping[str, object]
+
+
+_COLUMNS = (
+    *(c for c in t.host.c if c.name != "company_id"),
+    t.company.c.slug.label("company"),
+    t.company.c.name.label("company_name"),
+)
+_HOSTS = sa.select(*_COLUMNS).join(t.company, t.host.c.company_id == t.company.c.id)
+
+
+def add_company(conn: Connection, slug: str, name: str, at: float) -> Company:
+    """A new company; one that exists already stays as it is and is returned."""
+    new = insert(conn, t.company).values(slug=slug, name=line(name, NAME), created_at=at, revision=0)
+    conn.execute(new.on_conflict_do_nothing(index_elements=["slug"]))
+    found = company_by_slug(conn, slug)
+    assert found is not None  # noqa: S101 - it was written by this transaction
+    return found
+
+
+def companies(conn: Connection, scope: Scope = None) -> list[Company]:
+    """The companies a reader may see, oldest first."""
+    query = sa.select(t.company).order_by(t.company.c.id)
+    return [_company(row) for row in conn.execute(query.where(in_scope(scope)))]
+
+
+def company_by_slug(conn: Connection, slug: str) -> Company | None:
+    """One company, None where there is none."""
+    row = conn.execute(sa.select(t.company).where(t.company.c.slug == slug)).one_or_none()
+    return None if row is None else _company(row)
+
+
+def in_scope(scope: Scope) -> sa.ColumnElement[bool]:
+    """The condition on the joined company that keeps a reader in their companies."""
+    return sa.true() if scope is None else t.company.c.slug.in_(sorted(scope))
+
+
+def hosts(conn: Connection, *, scope: Scope, text: str | None = None, retired: bool = False) -> list[Host]:
+    """Hosts by name; `text` is a part of the name, instance, site or company; retired ones only if asked for."""
+    query = _HOSTS.where(in_scope(scope)).order_by(t.host.c.name, t.host.c.instance)
+    if not retired:
+        query = query.where(t.host.c.retired_at.is_(None))
+    if text:
+        columns = (t.host.c.name, t.host.c.instance, t.host.c.site, t.company.c.name, t.company.c.slug)
+        query = query.where(sa.or_(*(sa.func.lower(c).contains(text.lower(), autoescape=True) for c in columns)))
+    return [_host(row) for row in conn.execute(query)]
+
+
+def host(conn: Connection, host_id: str, scope: Scope) -> Host | None:
+    """One host by its agent_id, None where the reader has none."""
+    row = conn.execute(_HOSTS.where(t.host.c.id == host_id, in_scope(scope))).one_or_none()
+    return None if row is None else _host(row)
+
+
+def host_by_instance(conn: Connection, instance: str) -> Host | None:
+    """One host by its `instance` label, of any company."""
+    row = conn.execute(_HOSTS.where(t.host.c.instance == instance)).one_or_none()
+    return None if row is None else _host(row)
+
+
+def active_identities(conn: Connection) -> list[Host]:
+    """Every host that is neither retired nor revoked: what ingest stamps from."""
+    query = _HOSTS.where(t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
+    return [_host(row) for row in conn.execute(query.order_by(t.host.c.id))]
+
+
+def open_session(
+    conn: Connection, host_id: str, *, at: float, facts: Mapping[str, object], version: str, fingerprint: str
+) -> int:
+    """A new session fences every older one: its generation; 0 where the host is retired, revoked or unknown."""
+    update = (
+        sa.update(t.host)
+        .where(t.host.c.id == host_id, t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
+        .values(
+            session_gen=t.host.c.session_gen + 1,
+            facts=plain(dict(facts)),
+            agent_version=line(version, NAME),
+            machine_fingerprint=line(fingerprint, NAME),
+            last_seen=at,
+        )
+        .returning(t.host.c.session_gen)
+    )
+    return conn.scalar(update) or 0
+
+
+def set_presence(
+    conn: Connection, host_id: str, gen: int, presence: str, reason: str, at: float, deadline: float | None
+) -> bool:
+    """Write a presence under a session's generation; False: a newer session owns the host, nothing was written.
+
+    `presence_since` moves only when presence or reason change.
+    """
+    same = sa.and_(t.host.c.presence == presence, t.host.c.presence_reason == reason)
+    done = conn.execute(
+        sa.update(t.host)
+        .where(t.host.c.id == host_id, t.host.c.session_gen == gen)
+        .values(
+            presence=presence,
+            presence_reason=line(reason, NAME),
+            presence_since=sa.case((same, t.host.c.presence_since), else_=at),
+            deadline=deadline,
+        )
+    )
+    return done.rowcount == 1
+
+
+def touch(conn: Connection, seen: Sequence[tuple[str, int]], at: float, *, deadline: float | None = None) -> int:
+    """Note (host_id, gen) pairs as seen, and move their deadline if given; returns how many rows were not fenced."""
+    if not seen:
+        return 0
+    values = {"last_seen": at} if deadline is None else {"last_seen": at, "deadline": deadline}
+    update = (
+        sa.update(t.host)
+        .where(t.host.c.id == sa.bindparam("b_id"), t.host.c.session_gen == sa.bindparam("b_gen"))
+        .values(**values)
+    )
+    return conn.execute(update, [{"b_id": i, "b_gen": g} for i, g in sorted(seen)]).rowcount
+
+
+def overdue(conn: Connection, at: float) -> list[Host]:
+    """Hosts whose deadline has passed, the longest first; whoever acts on one moves its deadline by `set_presence`."""
+    query = _HOSTS.where(t.host.c.deadline <= at, t.host.c.retired_at.is_(None)).order_by(t.host.c.deadline)
+    return [_host(row) for row in conn.execute(query)]
+
+
+def retire(conn: Connection, host_id: str, at: float) -> bool:
+    """Take a host out of service: it has no deadline, no session and no valid certificate any more."""
+    return _end(conn, host_id, at, {"retired_at": at, "revoked_at": sa.func.coalesce(t.host.c.revoked_at, at)})
+
+
+def revoke(conn: Connection, host_id: str, at: float) -> bool:
+    """Refuse a host's identity from now on; it stays in the list."""
+    return _end(conn, host_id, at, {"revoked_at": at})
+
+
+def add_host_event(
+    conn: Connection, host_id: str, at: float, kind: str, detail: Mapping[str, object] | None = None
+) -> int:
+    """One line on a host's timeline; its id."""
+    new = sa.insert(t.host_event).values(host_id=host_id, at=at, kind=kind, detail=plain(dict(detail or {})))
+    return int(conn.scalar(new.returning(t.host_event.c.id)) or 0)
+
+
+def host_events(conn: Connection, host_id: str, *, limit: int = 100) -> list[HostEvent]:
+    """A host's timeline, newest first."""
+    query = sa.select(t.host_event).where(t.host_event.c.host_id == host_id)
+    rows = conn.execute(query.order_by(t.host_event.c.at.desc(), t.host_event.c.id.desc()).limit(limit))
+    return [HostEvent(r.id, r.host_id, r.at, r.kind, r.detail) for r in rows]
+
+
+def by_instances(conn: Connection, instances: Iterable[str]) -> dict[str, Host]:
+    """Hosts by instance, in one query per 500."""
+    wanted = sorted(set(instances))
+    found: dict[str, Host] = {}
+    for start in range(0, len(wanted), 500):
+        query = _HOSTS.where(t.host.c.instance.in_(wanted[start : start + 500]))
+        found |= {row.instance: _host(row) for row in conn.execute(query)}
+    return found
+
+
+def _end(conn: Connection, host_id: str, at: float, values: Mapping[str, object]) -> bool:
+    """The generation moves too: whatever session the host still has is fenced."""
+    done = conn.execute(
+        sa.update(t.host)
+        .where(t.host.c.id == host_id, t.host.c.retired_at.is_(None))
+        .values(deadline=None, session_gen=t.host.c.session_gen + 1, **values)
+    )
+    certificates = sa.update(t.certificate).where(t.certificate.c.host_id == host_id)
+    conn.execute(certificates.where(t.certificate.c.revoked_at.is_(None)).values(revoked_at=at))
+    return done.rowcount == 1
+
+
+def _company(row: Row[Any]) -> Company:
+    return Company(row.id, row.slug, row.name, row.created_at)
+
+
+def _host(row: Row[Any]) -> Host:
+    fields = row._asdict()
+    return Host(class_=fields.pop("class"), **fields)

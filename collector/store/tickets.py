@@ -1,0 +1,333 @@
+"""Tickets and their timelines: finding, writing, reading marks. Another company's ticket is not found."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from collector.labels import Labels
+from collector.store import tables as t
+from collector.store.alerts import chunks
+from collector.store.engine import finite, plain
+from collector.store.errors import StoreError
+from collector.store.hosts import Scope, in_scope
+from collector.store.upsert import insert
+from collector.tickets import text
+from collector.tickets.entry import Entry, EntryKind, TicketEvent
+from collector.tickets.priority import Priority
+from collector.tickets.ticket import Actor, Kind, Level, NewTicket, Source, Status, Ticket
+
+__all__ = [
+    "Scope",
+    "add_events",
+    "claim_request",
+    "ended_by_key",
+    "find",
+    "insert_ticket",
+    "keep_request",
+    "mark_read",
+    "open_by_host",
+    "open_by_key",
+    "queue_version",
+    "related",
+    "select_tickets",
+    "settling",
+    "ticket_of",
+    "timeline",
+    "touch_queue",
+    "unread",
+    "update_ticket",
+]
+
+_BULKY = {"evidence", "search"}
+_LIST = (
+    *(c for c in t.ticket.c if c.name not in {*_BULKY, "company_id"}),
+    t.company.c.slug.label("company"),
+    t.company.c.name.label("company_name"),
+    t.user.c.name.label("assignee"),
+)
+_WRITTEN = (
+    "title",
+    "description",
+    "queue",
+    "assignee_id",
+    "status",
+    "first_reaction_at",
+    "resolved_at",
+    "closed_at",
+    "recovered_at",
+    "unknown_since",
+    "occurrences",
+    "episode",
+    "resolution",
+)
+
+
+def select_tickets(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """All a list shows of tickets, with company and assignee joined; `more` columns beside."""
+    joined = t.ticket.join(t.company, t.ticket.c.company_id == t.company.c.id)
+    return sa.select(*_LIST, *more).select_from(joined.outerjoin(t.user, t.ticket.c.assignee_id == t.user.c.id))
+
+
+def find(conn: Connection, ref: str | int, scope: Scope, *, lock: bool = False) -> Ticket | None:
+    """One ticket with its evidence, by number (also only its digits) or id; None where the reader has none."""
+    query = select_tickets(t.ticket.c.evidence).where(_named(ref), in_scope(scope))
+    if lock:
+        query = query.with_for_update(of=t.ticket)
+    row = conn.execute(query.limit(1)).one_or_none()
+    return None if row is None else ticket_of(row)
+
+
+def timeline(conn: Connection, ticket_id: int, *, public_only: bool = False) -> list[TicketEvent]:
+    """A ticket's whole timeline, oldest first."""
+    query = sa.select(t.ticket_event).where(t.ticket_event.c.ticket_id == ticket_id).order_by(t.ticket_event.c.id)
+    if public_only:
+        query = query.where(t.ticket_event.c.public.is_(True))
+    return [_event(row) for row in conn.execute(query)]
+
+
+def related(conn: Connection, ticket: Ticket, *, limit: int = 5) -> list[Ticket]:
+    """Earlier tickets of the same company by problem, host or rule, the likest first; `resolution` says how they ended."""
+    c = t.ticket.c
+    likeness = [c.dedup_key == ticket.dedup_key] if ticket.dedup_key else []
+    likeness += [c.host_id == ticket.host_id] if ticket.host_id else []
+    likeness += [c.rule_name == ticket.rule_name] if ticket.rule_name else []
+    if not likeness:
+        return []
+    order = sa.case(*((like, i) for i, like in enumerate(likeness)), else_=len(likeness))
+    query = select_tickets().where(c.id != ticket.id, c.created_at <= ticket.created_at, sa.or_(*likeness))
+    query = query.where(t.company.c.slug == ticket.company).order_by(order, c.created_at.desc(), c.id.desc())
+    return [ticket_of(row) for row in conn.execute(query.limit(limit))]
+
+
+def open_by_host(conn: Connection, scope: Scope) -> dict[str, int]:
+    """How many tickets stand in the queue for each host that has any."""
+    query = sa.select(t.ticket.c.host_id, sa.func.count()).join(t.company).where(in_scope(scope))
+    rows = conn.execute(
+        query.where(t.ticket.c.resolved_at.is_(None), t.ticket.c.host_id.is_not(None)).group_by(t.ticket.c.host_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def queue_version(conn: Connection, scope: Scope) -> int:
+    """Grows with every committed change of a ticket in scope: same number, same queue."""
+    return int(
+        conn.scalar(sa.select(sa.func.coalesce(sa.func.sum(t.company.c.revision), 0)).where(in_scope(scope))) or 0
+    )
+
+
+def touch_queue(conn: Connection, companies: Iterable[str]) -> None:
+    """Move the version of these companies (slugs); the last statement of a transaction, as it holds their rows."""
+    for slug in sorted(set(companies)):
+        conn.execute(sa.update(t.company).where(t.company.c.slug == slug).values(revision=t.company.c.revision + 1))
+
+
+def unread(conn: Connection, user_id: int, tickets: Sequence[Ticket]) -> frozenset[int]:
+    """Which of these tickets have something the user has not seen; ids."""
+    c = t.ticket_read.c
+    query = sa.select(c.ticket_id, c.event_id).where(c.user_id == user_id, c.ticket_id.in_([x.id for x in tickets]))
+    seen = {row.ticket_id: row.event_id for row in conn.execute(query)}
+    return frozenset(x.id for x in tickets if x.last_event > seen.get(x.id, 0))
+
+
+def mark_read(conn: Connection, user_id: int, ticket_id: int, event_id: int) -> None:
+    """The user has seen the ticket up to an event; never moves back."""
+    new = insert(conn, t.ticket_read).values(user_id=user_id, ticket_id=ticket_id, event_id=event_id)
+    later = new.excluded.event_id > t.ticket_read.c.event_id
+    changed = {"event_id": new.excluded.event_id}
+    conn.execute(new.on_conflict_do_update(index_elements=["user_id", "ticket_id"], set_=changed, where=later))
+
+
+def open_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
+    """The one ticket of each dedup key that is not closed, with evidence."""
+    return _by_key(conn, keys, t.ticket.c.closed_at.is_(None))
+
+
+def ended_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
+    """The closed ticket of each dedup key with the newest episode, with evidence."""
+    return _by_key(conn, keys, t.ticket.c.closed_at.is_not(None))
+
+
+def settling(conn: Connection, before: float, *, limit: int = 200) -> list[Ticket]:
+    """Tickets in the queue marked as recovered at `before` or earlier, locked; the oldest marks first."""
+    c = t.ticket.c
+    query = select_tickets(c.evidence).where(c.recovered_at <= before, c.recovered_at.is_not(None))
+    query = query.where(c.resolved_at.is_(None), c.status == Status.NEW.value, c.assignee_id.is_(None))
+    query = query.where(c.first_reaction_at.is_(None)).order_by(c.recovered_at)
+    rows = conn.execute(query.limit(limit).with_for_update(of=t.ticket, skip_locked=True))
+    return [ticket_of(row) for row in rows]
+
+
+def insert_ticket(conn: Connection, new: NewTicket, priority: Priority, at: float, *, year: int) -> Ticket | None:
+    """Open a ticket; None where the key has an open one already. `year` is for the number."""
+    values = {
+        "number": _next_number(conn, year),
+        "company_id": sa.select(t.company.c.id).where(t.company.c.slug == new.company).scalar_subquery(),
+        "kind": new.kind.value,
+        "source": new.source.value,
+        "title": new.title,
+        "description": new.description,
+        "host_id": new.host_id,
+        "host": new.host,
+        "instance": new.instance,
+        "requester": new.requester,
+        "queue": new.queue,
+        "impact": int(new.impact),
+        "urgency": int(new.urgency),
+        "priority": int(priority),
+        "status": Status.NEW.value,
+        "created_at": at,
+        "updated_at": at,
+        "occurrences": 1,
+        "dedup_key": new.dedup_key,
+        "episode": new.episode,
+        "rule": new.rule,
+        "rule_name": new.rule_name,
+        "version": 1,
+        "labels": plain(new.labels.as_dict()),
+        "annotations": plain(dict(new.annotations)),
+        "evidence": None if new.evidence is None else plain(dict(new.evidence)),
+        "value": finite(new.value),
+        "resolution": "",
+        "last_event": 0,
+    }
+    values["search"] = _search(values)
+    statement = insert(conn, t.ticket).values(values)
+    statement = statement.on_conflict_do_nothing(
+        index_elements=["company_id", "dedup_key"], index_where=sa.text(t.ONE_OPEN)
+    )
+    made = conn.scalar(statement.returning(t.ticket.c.id))
+    return None if made is None else find(conn, made, None)
+
+
+def update_ticket(conn: Connection, before: Ticket, after: Ticket, at: float, *, tells: bool) -> Ticket:
+    """Write what differs; raises StoreError(again) where the row is not as `before` any more.
+
+    `tells`: the timeline says something about it, so the version and `updated_at` move. Words alone move neither.
+    """
+    values: dict[str, object] = {name: getattr(after, name) for name in _WRITTEN}
+    values |= {
+        "status": after.status.value,
+        "impact": int(after.impact),
+        "urgency": int(after.urgency),
+        "priority": int(after.priority),
+        "labels": plain(after.labels.as_dict()),
+        "annotations": plain(dict(after.annotations)),
+        "value": finite(after.value),
+        "recovered_value": finite(after.recovered_value),
+        "version": before.version + tells,
+        "updated_at": max(at, before.updated_at) if tells else before.updated_at,
+        "search": _search({n: getattr(after, n) for n in _SEARCHED}),
+    }
+    if after.evidence is not before.evidence and after.evidence is not None:
+        values["evidence"] = plain(dict(after.evidence))
+    same = sa.and_(t.ticket.c.id == before.id, t.ticket.c.version == before.version)
+    if conn.execute(sa.update(t.ticket).where(same).values(values)).rowcount != 1:
+        raise StoreError(f"{before.number} was changed by somebody else meanwhile", again=True)
+    found = find(conn, before.id, None)
+    assert found is not None  # noqa: S101 - it was updated by this transaction
+    return found
+
+
+def add_events(
+    conn: Connection,
+    ticket_id: int,
+    entries: Sequence[Entry],
+    actor: Actor | None,
+    at: float,
+    *,
+    source: str,
+    source_event_key: str | None = None,
+) -> int:
+    """Write timeline entries and return the last one's id; the first carries the source's key, unique per source."""
+    last = 0
+    for i, entry in enumerate(entries):
+        new = sa.insert(t.ticket_event).values(
+            ticket_id=ticket_id,
+            at=at,
+            kind=entry.kind.value,
+            actor="" if actor is None else text.line(actor.name, text.NAME),
+            actor_id=None if actor is None else actor.id,
+            source=source,
+            source_event_key=source_event_key if i == 0 else None,
+            public=entry.public,
+            text=text.clean(entry.text),
+            data=plain(dict(entry.data)),
+        )
+        last = int(conn.scalar(new.returning(t.ticket_event.c.id)) or 0)
+    if last:
+        conn.execute(sa.update(t.ticket).where(t.ticket.c.id == ticket_id).values(last_event=last))
+    return last
+
+
+def claim_request(conn: Connection, actor: str, key: str) -> int | None:
+    """The ticket an earlier request with this key opened; None where this is the first."""
+    c = t.ticket_request.c
+    return conn.scalar(sa.select(c.ticket_id).where(c.actor == actor, c.idempotency_key == key))
+
+
+def keep_request(conn: Connection, actor: str, key: str, ticket_id: int, at: float) -> None:
+    """Remember what a request opened; a race for the same key raises StoreError(again) at the end of the block."""
+    row = {"actor": actor, "idempotency_key": key, "ticket_id": ticket_id, "at": at}
+    conn.execute(sa.insert(t.ticket_request).values(row))
+
+
+def ticket_of(row: sa.Row[Any]) -> Ticket:
+    """The ticket of a row of `select_tickets`, whatever columns stand beside."""
+    fields: Mapping[str, Any] = row._asdict()
+    known = {name: fields[name] for name in Ticket.__dataclass_fields__ if name in fields}
+    return Ticket(
+        **{
+            **known,
+            "kind": Kind(row.kind),
+            "source": Source(row.source),
+            "impact": Level(row.impact),
+            "urgency": Level(row.urgency),
+            "priority": Priority(row.priority),
+            "status": Status(row.status),
+            "labels": Labels.of(row.labels),
+        }
+    )
+
+
+_SEARCHED = ("number", "title", "description", "host", "requester", "rule_name", "instance", "annotations")
+
+
+def _search(fields: Mapping[str, Any]) -> str:
+    """What the search text looks at, casefolded here because SQLite folds only ASCII."""
+    annotations = fields["annotations"]
+    parts = [str(fields[n] or "") for n in _SEARCHED[:-1]]
+    parts += [v for n, v in annotations.items() if n.startswith(("summary_", "description_"))]
+    return text.clean(" ".join("\n".join(parts).casefold().split()), 20_000)
+
+
+def _by_key(conn: Connection, keys: Iterable[str], condition: sa.ColumnElement[bool]) -> dict[str, Ticket]:
+    found: dict[str, Ticket] = {}
+    for chunk in chunks(keys):
+        query = select_tickets(t.ticket.c.evidence).where(t.ticket.c.dedup_key.in_(chunk), condition)
+        for row in conn.execute(query.order_by(t.ticket.c.episode, t.ticket.c.id)):
+            found[row.dedup_key] = ticket_of(row)
+    return found
+
+
+def _named(ref: str | int) -> sa.ColumnElement[bool]:
+    if isinstance(ref, int):
+        return t.ticket.c.id == ref
+    if ref.isascii() and ref.isdigit():
+        return t.ticket.c.number.like(f"CZ-____-{ref[:9].zfill(6)}")
+    return t.ticket.c.number == ref.upper()
+
+
+def _next_number(conn: Connection, year: int) -> str:
+    if conn.dialect.name == "postgresql":
+        value = conn.scalar(t.ticket_number.next_value().select())
+    else:
+        new = insert(conn, t.counter).values(name="ticket", value=1)
+        more = {"value": t.counter.c.value + 1}
+        value = conn.scalar(new.on_conflict_do_update(index_elements=["name"], set_=more).returning(t.counter.c.value))
+    return f"CZ-{year:04d}-{int(value or 0):06d}"
+
+
+def _event(row: sa.Row[Any]) -> TicketEvent:
+    return TicketEvent(**{**row._asdict(), "kind": EntryKind(row.kind)})
