@@ -1,0 +1,296 @@
+"""When groups are judged and what is held between two times: order, missed iterations, health, reload.
+
+Single-threaded: the engine's thread owns it. State in memory changes only after `commit` has returned.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
+from collector.head import Select
+from collector.labels import Labels, dedup_key
+from collector.promql import EvaluationError, PlanError, Result, evaluate
+from collector.rules.alerting import SOURCE, Context, State, Step, event, restore, source_labels, step
+from collector.rules.errors import RuleError
+from collector.rules.evidence import gather
+from collector.rules.model import AlertRule, Group, RecordRule, Rule
+from collector.rules.report import GroupReport, RuleReport
+from collector.rules.series import alert_series, recorded, with_ends
+
+MOST_EVIDENCE = 50  # charts gathered in one evaluation of a group
+
+Commit = Callable[[AlertChanges, float], Sequence[Alert]]
+Record = Callable[[Sequence[Labels], Sequence[float], float], None]
+
+# What hostile or unlucky data can raise in one rule's arithmetic: it stays that rule's own failure.
+_FAILURES = (RuleError, PlanError, EvaluationError, ArithmeticError, LookupError, ValueError)
+
+_log = logging.getLogger(__name__)
+
+
+def rules_key(labels: Labels) -> str:
+    """The identity of an alert made by a rule: its company and all its labels."""
+    return dedup_key(labels.get("company"), SOURCE, labels)
+
+
+@dataclass(slots=True)
+class _Running:
+    """One rule and what is held of it."""
+
+    rule: Rule
+    state: State = field(default_factory=State)
+    written: tuple[Labels, ...] = ()
+    error: str | None = None  # None before the first evaluation
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One group and its clock."""
+
+    group: Group
+    interval: float
+    next_at: float
+    rules: list[_Running]
+    context: Context
+    evaluated_at: float = 0.0
+    duration: float = 0.0
+    missed: int = 0
+
+
+_Steps = list[tuple[_Running, Step]]
+
+
+class Schedule:
+    """Judges groups of rules when they are due. Times in Unix seconds, intervals in seconds.
+
+    `alerts` are those stored before the start: they keep `active_since`, so `for` goes on. Stored alerts whose
+    rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        alerts: Iterable[Alert],
+        *,
+        started_at: float,
+        default_interval: float = 1.0,
+        unknown_after: float = 90.0,
+        gone_after: float = 3600.0,
+        key_of: Callable[[Labels], str] = rules_key,
+        host_online: Callable[[Labels], bool] = lambda _labels: True,
+        needs_proof: bool = True,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._default_interval = default_interval
+        self._timer = timer
+        self._context = Context(
+            key_of=key_of,
+            started_at=started_at,
+            host_online=host_online,
+            unknown_after=unknown_after,
+            gone_after=gone_after,
+            needs_proof=needs_proof,
+        )
+        held: dict[str, list[Alert]] = {}
+        for alert in alerts:
+            held.setdefault(alert.rule, []).append(alert)
+        self._turns = [self._turn(group, started_at) for group in groups]
+        for running in self._running():
+            running.state = restore(held.pop(running.rule.uid, ()))
+        self._orphans = [alert for rest in held.values() for alert in rest]
+        self._ended: tuple[Labels, ...] = ()
+
+    def next_due(self) -> float:
+        """When the next group is due; infinity without groups."""
+        return min((turn.next_at for turn in self._turns), default=math.inf)
+
+    def run(self, select: Select, at: float, *, commit: Commit, record: Record) -> None:
+        """Judges every group that is due, in order, with one commit each; what `commit` raises passes through.
+
+        After such an error the group's state is as it was, and the groups behind it are still due.
+        """
+        self._end_orphans(at, commit, record)
+        for turn in self._turns:
+            if turn.next_at - at > turn.interval:  # the clock went back
+                turn.next_at = at
+            if turn.next_at <= at:
+                self._evaluate(turn, select, at, commit, record)
+
+    def replace(self, groups: Iterable[Group], at: float) -> AlertChanges:
+        """Takes other groups. Rules that are still there keep their state; the changes end the alerts of the others.
+
+        The caller commits the changes.
+        """
+        old = {running.rule.uid: running for running in self._running()}
+        turns = {(turn.group.file, turn.group.name): turn for turn in self._turns}
+        self._turns = [self._successor(turns.get((group.file, group.name)), group, at) for group in groups]
+        for running in self._running():
+            before = old.pop(running.rule.uid, None)
+            if before is not None:
+                running.state, running.written, running.error = before.state, before.written, before.error
+        self._ended += tuple(labels for running in old.values() for labels in running.written)
+        leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
+        return _gone([*leaving], at)
+
+    def report(self) -> tuple[GroupReport, ...]:
+        """Every group and rule with its health, in order."""
+        return tuple(
+            GroupReport(
+                name=turn.group.name,
+                file=turn.group.file,
+                interval=turn.interval,
+                last_evaluation_at=turn.evaluated_at,
+                last_duration=turn.duration,
+                missed=turn.missed,
+                rules=tuple(_rule_report(running) for running in turn.rules),
+            )
+            for turn in self._turns
+        )
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Every alert held, with fresh values."""
+        return tuple(alert for running in self._running() for alert in running.state.alerts.values())
+
+    def _running(self) -> Iterable[_Running]:
+        return (running for turn in self._turns for running in turn.rules)
+
+    def _turn(self, group: Group, at: float) -> _Turn:
+        context = replace(self._context, group_labels=group.labels, limit=group.limit)
+        interval = group.interval or self._default_interval
+        return _Turn(group, interval, at, [_Running(rule) for rule in group.rules], context)
+
+    def _successor(self, before: _Turn | None, group: Group, at: float) -> _Turn:
+        turn = self._turn(group, at)
+        if before is not None:
+            turn.next_at = min(before.next_at, at + turn.interval)
+            turn.evaluated_at, turn.duration, turn.missed = before.evaluated_at, before.duration, before.missed
+        return turn
+
+    def _evaluate(self, turn: _Turn, select: Select, at: float, commit: Commit, record: Record) -> None:
+        started = self._timer()
+        late = int((at - turn.next_at) // turn.interval)
+        turn.missed += late
+        turn.next_at += (late + 1) * turn.interval
+        steps: _Steps = []
+        for running in turn.rules:
+            try:
+                taken = self._judge(turn, running, steps, select, at, record)
+            except _FAILURES as error:
+                _fail(turn, running, error)
+            else:
+                running.error = ""
+                steps += [(running, taken)] if taken else []
+        changes = _merged(taken.changes for _, taken in steps)
+        stored = commit(self._with_evidence(turn, changes, select, at), at) if changes else ()
+        _keep(steps, stored)
+        turn.evaluated_at, turn.duration = at, self._timer() - started
+
+    def _judge(
+        self, turn: _Turn, running: _Running, steps: _Steps, select: Select, at: float, record: Record
+    ) -> Step | None:
+        rule = running.rule
+        result = evaluate(rule.plan, select, at - turn.group.query_offset)
+        if isinstance(rule, RecordRule):
+            self._record(turn, running, rule, result, at, record)
+            return None
+        taken = step(rule, running.state, result, at, turn.context)
+        self._check_owners(running, taken, steps)
+        written = alert_series(taken.state.alerts.values())
+        if written or running.written:
+            record(*with_ends(written, running.written), at)
+            running.written = tuple(written)
+        return taken
+
+    def _record(
+        self, turn: _Turn, running: _Running, rule: RecordRule, result: Result, at: float, record: Record
+    ) -> None:
+        written = recorded(rule, result, turn.group.labels, turn.group.limit)
+        if written or running.written:
+            record(*with_ends(written, running.written), at)
+            running.written = tuple(written)
+
+    def _check_owners(self, running: _Running, taken: Step, steps: _Steps) -> None:
+        """Two rules may not own one alert: each would end what the other begins."""
+        fresh = taken.state.alerts.keys() - running.state.alerts.keys()
+        if not fresh:
+            return
+        held = [(other.rule, other.state.alerts) for other in self._running() if other is not running]
+        held += [(other.rule, begun.state.alerts) for other, begun in steps]
+        for rule, alerts in held:
+            if not fresh.isdisjoint(alerts):
+                raise RuleError(f"an alert with the same labels belongs to another rule named {rule.name!r}")
+
+    def _with_evidence(self, turn: _Turn, changes: AlertChanges, select: Select, at: float) -> AlertChanges:
+        rules = {rule.uid: rule for rule in turn.group.rules if isinstance(rule, AlertRule)}
+        left = MOST_EVIDENCE
+        events: list[AlertEvent] = []
+        for told in changes.events:
+            if told.kind is EventKind.FIRED and left:
+                rule = rules[told.rule]
+                labels = source_labels(rule, told.labels, turn.group.labels)
+                events.append(replace(told, evidence=gather(rule, labels, select, at)))
+                left -= 1
+            else:
+                events.append(told)
+        return replace(changes, events=tuple(events))
+
+    def _end_orphans(self, at: float, commit: Commit, record: Record) -> None:
+        if self._orphans:
+            commit(_gone(self._orphans, at), at)
+            self._orphans = []
+        if self._ended:
+            record(*with_ends({}, self._ended), at)
+            self._ended = ()
+
+
+def _gone(alerts: Sequence[Alert], at: float) -> AlertChanges:
+    told = tuple(event(EventKind.GONE, None, alert, at) for alert in alerts if alert.state is AlertState.FIRING)
+    return AlertChanges(deletes=tuple(alert.key for alert in alerts), events=told)
+
+
+def _merged(changes: Iterable[AlertChanges]) -> AlertChanges:
+    every = tuple(changes)
+    return AlertChanges(
+        tuple(alert for one in every for alert in one.upserts),
+        tuple(key for one in every for key in one.deletes),
+        tuple(told for one in every for told in one.events),
+    )
+
+
+def _keep(steps: _Steps, stored: Iterable[Alert]) -> None:
+    """Takes the new states over, with the episodes the database counted."""
+    episodes = {alert.key: alert.episode for alert in stored}
+    for running, taken in steps:
+        alerts = {
+            key: replace(alert, episode=episodes[key]) if key in episodes else alert
+            for key, alert in taken.state.alerts.items()
+        }
+        running.state = replace(taken.state, alerts=alerts)
+
+
+def _fail(turn: _Turn, running: _Running, error: Exception) -> None:
+    message = str(error) or type(error).__name__
+    if running.error != message:  # told once, not once a second
+        _log.warning(
+            "A rule could not be judged; its alerts stay as they are.",
+            extra={"action": "rule_failed", "group": turn.group.name, "rule": running.rule.name, "error": message},
+        )
+    running.error = message
+
+
+def _rule_report(running: _Running) -> RuleReport:
+    rule, alerts = running.rule, running.state.alerts.values()
+    return RuleReport(
+        name=rule.name,
+        expression=rule.expression,
+        kind="alert" if isinstance(rule, AlertRule) else "record",
+        for_seconds=rule.for_seconds if isinstance(rule, AlertRule) else 0.0,
+        health="unknown" if running.error is None else ("err" if running.error else "ok"),
+        last_error=running.error or "",
+        pending=sum(alert.state is AlertState.PENDING for alert in alerts),
+        firing=sum(alert.state is AlertState.FIRING for alert in alerts),
+        unknown=sum(alert.unknown_since is not None for alert in alerts),
+    )
