@@ -45,6 +45,14 @@ class Frame:
         columns = {n: np.array([symbols.encode(one.get(n)) for one in labels], np.int32) for n in names}
         return cls(symbols, columns, len(labels))
 
+    @classmethod
+    def single(cls, symbols: Symbols, labels: Labels) -> "Frame":
+        """The frame of one label set, the same object every time, so that joins with it are cached too."""
+        if labels not in symbols.singles:
+            symbols.singles[labels] = cls.of(symbols, (labels,))
+        found = symbols.singles[labels]
+        return found if isinstance(found, cls) else cls.of(symbols, (labels,))
+
     @property
     def names(self) -> tuple[str, ...]:
         """Label names, sorted."""
@@ -135,7 +143,7 @@ def concat(left: Frame, right: Frame) -> Frame:
     """The rows of both; a label only one side has is missing on the other."""
     names = {*left.columns, *right.columns}
     columns = {n: np.concatenate([_column(left, n), _column(right, n)]) for n in names}
-    return Frame(left.symbols, columns, left.size + right.size)
+    return Frame(left.symbols if left.columns else right.symbols, columns, left.size + right.size)
 
 
 def _column(frame: Frame, name: str) -> NDArray[np.int32]:

@@ -124,6 +124,7 @@ class Head:
         at = max(_milli(at), _milli(newest + _MARK))
         self._slab.make_room(block.index, block.rows, at - self.retention)
         self._slab.open_slot(block.index, block.rows, int(self._slab.end[block.index]), at)
+        self._slab.marked[block.index] = at
 
     def remove(self, host: str) -> None:
         """Forget a host and all its series."""
@@ -206,6 +207,7 @@ class Head:
         self._host_count = max(self._host_count, index + 1)
         self._slab.reserve_hosts(self._host_count)
         self._slab.begin[index] = self._slab.end[index] = 0
+        self._slab.marked[index] = 0.0
         self._table.set_host(index, shared)
         return _Host(index, b"", shared, np.zeros(0, np.intp))
 

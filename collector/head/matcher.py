@@ -29,7 +29,7 @@ class Matcher:
 
     def __post_init__(self) -> None:
         if self.match in (Match.REGEX, Match.NOT_REGEX):
-            _compiled(self.value)
+            compiled(self.value)
 
     def accepts(self, value: str) -> bool:
         """True when a label of this value meets the condition."""
@@ -39,9 +39,9 @@ class Matcher:
             case Match.NOT_EQUAL:
                 return value != self.value
             case Match.REGEX:
-                return _compiled(self.value).fullmatch(value) is not None
+                return compiled(self.value).fullmatch(value) is not None
             case Match.NOT_REGEX:
-                return _compiled(self.value).fullmatch(value) is None
+                return compiled(self.value).fullmatch(value) is None
 
     def __str__(self) -> str:
         quoted = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -49,7 +49,8 @@ class Matcher:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Any:
+    """The pattern by RE2, cached. Raises MatcherError."""
     options = re2.Options()
     options.dot_nl = True  # Prometheus compiles with (?s)
     options.log_errors = False

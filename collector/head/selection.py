@@ -30,11 +30,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """Newest sample of every series: value, time, and whether there is one that is not stale."""
+    """Newest sample of every series: value, time, and whether there is one that is not stale.
+
+    `lost`: there is none, and the series did not end while its host went on: nobody knows.
+    """
 
     values: Floats
     times: Floats
     present: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,12 @@ class Selection:
         high = self._after(self._end)
         slot = np.maximum(high - 1, 0)
         times = slab.times[place.hosts, slot]
-        fresh = (high > slab.begin[place.hosts]) & (times > self._start)
+        some = high > slab.begin[place.hosts]
+        fresh, spoke = some & (times > self._start), some & (times != slab.marked[place.hosts])
         values = slab.values[place.rows, slot[place.host_of]]
-        present = fresh[place.host_of] & ~stale(values)
-        return Latest(values, times[place.host_of], present)
+        ended = stale(values)
+        present = fresh[place.host_of] & ~ended
+        return Latest(values, times[place.host_of], present, ~present & ~(ended & spoke[place.host_of]))
 
     def windows(self) -> Windows:
         """All samples of the span; markers are not samples. Raises HeadError beyond 50 million."""

@@ -24,6 +24,7 @@ class Slab:
         self.times = np.zeros((64, self.slots), np.float64)
         self.begin = np.zeros(64, np.intp)
         self.end = np.zeros(64, np.intp)
+        self.marked = np.zeros(64, np.float64)  # time of the last slot that says "the host is silent"
 
     @property
     def bytes(self) -> int:
@@ -43,6 +44,7 @@ class Slab:
             self.times.resize((size, self.slots), refcheck=False)
             self.begin.resize(size, refcheck=False)
             self.end.resize(size, refcheck=False)
+            self.marked.resize(size, refcheck=False)
 
     def clear_rows(self, rows: NDArray[np.intp]) -> None:
         """No samples in these rows."""

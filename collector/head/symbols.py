@@ -1,14 +1,17 @@
 """The dictionary of label values: a string is a small number, 0 is the empty string (no such label)."""
 
+from collections.abc import Hashable
+
 
 class Symbols:
     """Numbers for strings. Grows only; a head that has forgotten many series starts a new one."""
 
-    __slots__ = ("_ids", "_strings")
+    __slots__ = ("_ids", "_strings", "singles")
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {"": 0}
         self._strings: list[str] = [""]
+        self.singles: dict[Hashable, object] = {}  # what is made of single label sets of this dictionary
 
     def encode(self, text: str) -> int:
         """The number of a string, given now if it has none."""

@@ -1,0 +1,32 @@
+"""A batch's bytes as the arrays `Head.append` takes. Pure; the bytes' sizes were checked by ingest's session."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = tuple[NDArray[np.bool_], NDArray[np.float64]]
+
+
+def decode(total: int, presence: bytes, packed: bytes, keep: Sequence[int] | None = None) -> Arrays:
+    """(present, values), one entry per series: `total` of them, or those columns of it that `keep` names.
+
+    `presence` has bit i, least significant first, for series i; empty means all. `packed` has the present values as
+    little-endian doubles. NaN means unknown and counts as not present.
+    """
+    given = np.frombuffer(packed, "<f8").astype(np.float64)
+    if presence:
+        bits = np.unpackbits(np.frombuffer(presence, np.uint8), count=total, bitorder="little").astype(np.bool_)
+        values = np.full(total, np.nan)
+        values[bits] = given
+    else:
+        values = given
+    if keep is not None:
+        values = values[np.asarray(keep, np.intp)]
+    return ~np.isnan(values), values
+
+
+def column(values: Sequence[float]) -> Arrays:
+    """(present, values) of plain numbers, NaN meaning not present."""
+    packed = np.asarray(values, np.float64)
+    return ~np.isnan(packed), packed

@@ -1,0 +1,28 @@
+"""Expressions: text to plan, plan to vector, pure over one `select` and one time.
+
+What is not supported is refused by name when it is planned.
+"""
+
+from collector.promql.errors import EvaluationError, PlanError, PromqlError
+from collector.promql.evaluate import Line, evaluate, evaluate_range
+from collector.promql.nodes import Plan
+from collector.promql.plan import plan
+from collector.promql.rows import Result, Vector
+from collector.promql.survey import Comparison, metric_names, restrict, threshold
+
+__all__ = [
+    "Comparison",
+    "EvaluationError",
+    "Line",
+    "Plan",
+    "PlanError",
+    "PromqlError",
+    "Result",
+    "Vector",
+    "evaluate",
+    "evaluate_range",
+    "metric_names",
+    "plan",
+    "restrict",
+    "threshold",
+]

@@ -1,0 +1,77 @@
+"""Pairs of rows of two vectors with equal matching labels; computed once per pair of frames, kept on the left one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.head import Frame
+from collector.head.frame import concat, group
+from collector.labels import NAME
+from collector.promql.nodes import Matching
+from collector.promql.rows import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Group number of every row of both sides, in one numbering of `size` groups.
+
+    `index` is the right row of each left row (-1: none) where the right side has at most one row per group, else None.
+    """
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    size: int
+    left_unique: bool
+    index: NDArray[np.intp] | None
+    keeps: Frame  # the right frame: alive as long as its join, for the key is its id
+
+    def any_right(self, mask: Mask) -> Mask:
+        """For each left row, whether its group has a right row in a mask."""
+        return self.groups_with(self.right, mask)[self.left]
+
+    def any_left(self, mask: Mask) -> Mask:
+        """For each right row, whether its group has a left row in a mask."""
+        return self.groups_with(self.left, mask)[self.right]
+
+    def groups_with(self, ids: NDArray[np.intp], mask: Mask) -> Mask:
+        """Which groups have a row in a mask."""
+        found = np.zeros(self.size, np.bool_)
+        found[ids[mask]] = True
+        return found
+
+
+def join(left: Frame, right: Frame, matching: Matching) -> Join:
+    """The join of two frames over the matching labels."""
+    names = match_names(left, right, matching)
+    return left.memo(("join", id(right), names), lambda: _join(left, right, names))
+
+
+def match_names(left: Frame, right: Frame, matching: Matching) -> frozenset[str]:
+    """The labels that must be equal."""
+    if matching.on:
+        return frozenset(matching.labels)
+    return frozenset({*left.columns, *right.columns} - {*matching.labels, NAME})
+
+
+def _join(left: Frame, right: Frame, names: frozenset[str]) -> Join:
+    groups = group(concat(left.keep(names), right.keep(names)))
+    left_ids, right_ids = groups.ids[: left.size], groups.ids[left.size :]
+    return Join(
+        left=left_ids,
+        right=right_ids,
+        size=groups.size,
+        left_unique=_unique(left_ids, groups.size),
+        index=_index(left_ids, right_ids, groups.size) if _unique(right_ids, groups.size) else None,
+        keeps=right,
+    )
+
+
+def _unique(ids: NDArray[np.intp], size: int) -> bool:
+    return bool((np.bincount(ids, minlength=size) <= 1).all())
+
+
+def _index(left: NDArray[np.intp], right: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    row_of = np.full(size, -1, np.intp)
+    row_of[right] = np.arange(len(right))
+    return row_of[left]
