@@ -8,7 +8,6 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
 from collector.labels import NAME, Labels
@@ -21,7 +20,6 @@ SOURCE = "rules"
 ALERT_NAME = "alertname"
 MOST_ALERTS = 1000  # of one rule
 _TOLD = ("severity", "impact", "urgency")  # annotations whose change a ticket must hear
-_PEEK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +185,8 @@ class _Considered:
         return self.hidden
 
     def _shortened(self, added: tuple[str, ...]) -> Iterable[Labels]:
-        # Label sets of one expression have the same names, so a glance tells whether any is hidden at all:
-        # walking all of them at each evaluation would cost a fleet with some hosts away its speed.
-        names = (*added, NAME)
-        glance = islice(self.result.considered_labels(), _PEEK)
-        if any(labels.get(name) for labels in glance for name in added):
-            return (labels.without(*names) for labels in self.result.considered_labels())
+        if any(name in self.result.vector.frame.names for name in added):
+            return (labels.without(*added, NAME) for labels in self.result.considered_labels())
         return ()
 
 

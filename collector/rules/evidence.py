@@ -19,10 +19,7 @@ def gather(rule: AlertRule, labels: Labels, select: Select, at: float) -> Eviden
     """
     comparison = threshold(rule.plan)
     drawn = comparison.left if comparison else rule.plan
-    for wanted in (labels, labels.keep("instance")):
-        lines = _lines(drawn, wanted, select, at)
-        if lines:
-            break
+    lines = _lines(drawn, labels, select, at) or _lines(drawn, labels.keep("instance"), select, at)
     return Evidence(
         expression=rule.expression,
         threshold=comparison.limit if comparison else None,

@@ -23,6 +23,7 @@ def go_number(value: float) -> str:
 
 def go_format(value: float, verb: str, flags: str = "", width: str = "", precision: str = "") -> str:
     """A float64 by one of Go's verbs e, f, g, v; `flags` of "+-0 ", `precision` with its dot."""
+    flags = flags.replace("+", "") if verb == "v" else flags  # Go gives %+v another meaning
     if math.isfinite(value) and (precision or verb in "ef"):
         return f"%{flags}{width}{precision}{'g' if verb == 'v' else verb}" % value
     text = go_number(value)

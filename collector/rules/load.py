@@ -61,8 +61,7 @@ def load_document(text: str, name: str) -> Item | None:
         _guard(text, name)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        line, column = _position(error.problem_mark or error.context_mark)
         raise RuleFileError((Mistake(name, line, column, f"not YAML: {error.problem or error.context}"),)) from error
     except yaml.YAMLError as error:
         raise RuleFileError((Mistake(name, 1, 1, f"not YAML: {error}".splitlines()[0]),)) from error
@@ -95,8 +94,12 @@ def _guard(text: str, name: str) -> None:
         documents += isinstance(event, yaml.DocumentStartEvent)
         complaint = _complaint(depth, aliases, documents)
         if complaint:
-            mark = event.start_mark
-            raise RuleFileError((Mistake(name, mark.line + 1, mark.column + 1, complaint),))
+            raise RuleFileError((Mistake(name, *_position(event.start_mark), complaint),))
+
+
+def _position(mark: object) -> tuple[int, int]:
+    """Line and column from 1 of either kind of YAML mark; the beginning where there is none."""
+    return int(getattr(mark, "line", 0)) + 1, int(getattr(mark, "column", 0)) + 1
 
 
 def _complaint(depth: int, aliases: int, documents: int) -> str:

@@ -21,6 +21,7 @@ from collector.rules.report import GroupReport, RuleReport
 from collector.rules.series import alert_series, recorded, with_ends
 
 MOST_EVIDENCE = 50  # charts gathered in one evaluation of a group
+EVIDENCE_TIME = 0.5  # seconds: tickets come before charts when much breaks at once
 
 Commit = Callable[[AlertChanges, float], Sequence[Alert]]
 Record = Callable[[Sequence[Labels], Sequence[float], float], None]
@@ -225,10 +226,10 @@ class Schedule:
 
     def _with_evidence(self, turn: _Turn, changes: AlertChanges, select: Select, at: float) -> AlertChanges:
         rules = {rule.uid: rule for rule in turn.group.rules if isinstance(rule, AlertRule)}
-        left = MOST_EVIDENCE
+        left, stop_at = MOST_EVIDENCE, self._timer() + EVIDENCE_TIME
         events: list[AlertEvent] = []
         for told in changes.events:
-            if told.kind is EventKind.FIRED and left:
+            if told.kind is EventKind.FIRED and left and self._timer() < stop_at:
                 rule = rules[told.rule]
                 labels = source_labels(rule, told.labels, turn.group.labels)
                 events.append(replace(told, evidence=gather(rule, labels, select, at)))

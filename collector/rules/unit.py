@@ -64,7 +64,8 @@ class _Run:
 
     def __init__(self, file: TestFile, test: RuleTest, groups: Sequence[Group]) -> None:
         self._file, self._test = file, test
-        self._end = max((one.at for one in (*test.alerts, *test.expressions)), default=0.0)
+        times = [one.at for one in test.alerts] + [one.at for one in test.expressions]
+        self._end = max(times, default=0.0)
         if self._end / file.evaluation_interval > MOST_EVALUATIONS:
             raise RuleFileError((Mistake(file.name, 1, 1, f"more than {MOST_EVALUATIONS} evaluations"),))
         longest = max((len(one.values) for one in test.series), default=0)
