@@ -58,7 +58,7 @@ _MEANINGS = (
     ),
     (
         ("CERTIFICATE_VERIFY_FAILED",),
-        "{where} shows a certificate our CA did not sign: another server, or a new CA; then enroll again with --replace",
+        "{where} shows a certificate our CA did not sign: another server or a new CA; then enroll again with --replace",
     ),
     (
         ("CERTIFICATE_EXPIRED", "certificate expired", "ALERT_EXPIRED"),

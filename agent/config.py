@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import msgspec
 
 from agent.errors import ConfigError, Mistake
-from agent.probes.probe import ProbeSettings, WatchedProcess
-from agent.text import split_address
+from agent.probes import ProbeSettings, WatchedProcess
+from agent.text import listen_address, split_address
 
 DEFAULT_PATH = Path("/etc/czuwak/agent.toml")
 DEFAULT_PORT = 8443
@@ -30,10 +30,10 @@ class _Process(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
 
-# (section, key) -> the type of its value. Everything that can be set stands here once.
+# (section, key) -> the type of its value; no section: at the top of the file. All there is stands here.
 SETTINGS: Mapping[tuple[str, str], Any] = {
+    ("", "interval"): _Seconds,
     ("agent", "state_dir"): _Text,
-    ("agent", "interval"): _Seconds,
     ("collector", "address"): _Text,
     ("collector", "server_name"): _Text,
     ("identity", "dir"): _Text,
@@ -48,7 +48,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("probes", "disks_excluded"): str,
     ("probes", "networks_excluded"): str,
 }
-SECTIONS = tuple(dict.fromkeys(section for section, _ in SETTINGS))
+SECTIONS = tuple(dict.fromkeys(section for section, _ in SETTINGS if section))
 
 Key = tuple[str, str]
 
@@ -79,7 +79,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[Key, 
     origins = dict(_from_file(*file, mistakes)) if file else {}
     origins |= _from_environment(environment)
     origins |= {key: _Origin(_flag_name(key), text) for key, text in (flags or {}).items()}
-    values = {key: value for key, value in _converted(origins, mistakes)}
+    values = dict(_converted(origins, mistakes))
     config = _config(values, origins, Path() if file is None else file[0].parent, mistakes)
     if mistakes:
         raise ConfigError(tuple(mistakes))
@@ -107,7 +107,9 @@ def _from_file(path: Path, text: str, mistakes: list[Mistake]) -> Iterator[tuple
     lines = _lines(text)
     for section, table in document.items():
         where = f"{path}:{lines.get((section, ''), lines.get(('', section), 1))}"
-        if section not in SECTIONS:
+        if ("", section) in SETTINGS:
+            yield ("", section), _Origin(where, table)
+        elif section not in SECTIONS:
             mistakes.append(Mistake(where, f"unknown section [{section}]{_near(section, SECTIONS)}"))
         elif not isinstance(table, dict):
             mistakes.append(Mistake(where, f"{section} is a section: write [{section}] and its settings below"))
@@ -135,7 +137,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[Key, _Origin]:
 def variable(key: Key) -> str:
     """Name of a setting's environment variable: CZUWAK_AGENT_STATE_DIR, CZUWAK_AGENT_COLLECTOR_ADDRESS."""
     section, name = key
-    return PREFIX + (name if section == "agent" else f"{section}_{name}").upper()
+    return PREFIX + (name if section in {"", "agent"} else f"{section}_{name}").upper()
 
 
 def _converted(origins: Mapping[Key, _Origin], mistakes: list[Mistake]) -> Iterator[tuple[Key, Any]]:
@@ -153,28 +155,45 @@ def _converted(origins: Mapping[Key, _Origin], mistakes: list[Mistake]) -> Itera
 
 
 def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Path, mistakes: list[Mistake]) -> Config:
-    def address(key: Key, port: int) -> tuple[str, int] | None:
-        try:
-            return split_address(values[key], port) if values.get(key) else None
-        except ValueError as error:
-            mistakes.append(Mistake(origins[key].where, f"{key[1]}: {error}"))
-            return None
-
     state_dir = base / values.get(("agent", "state_dir"), Config().state_dir)
-    listen = ("exposition", "listen")
     return Config(
         state_dir=state_dir,
-        interval=values.get(("agent", "interval"), Config().interval),
-        collector=address(("collector", "address"), DEFAULT_PORT),
+        interval=values.get(("", "interval"), Config().interval),
+        collector=_collector(values, origins, mistakes),
         server_name=values.get(("collector", "server_name"), ""),
         identity_dir=base / values.get(("identity", "dir"), state_dir / "identity"),
-        listen=address(listen, 19115) if listen in values else Config().listen,
+        listen=_listen(values, origins, mistakes),
         probes=_probes(values, origins, mistakes),
     )
 
 
+def _collector(
+    values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
+) -> tuple[str, int] | None:
+    key = ("collector", "address")
+    try:
+        return split_address(values[key], DEFAULT_PORT) if key in values else None
+    except ValueError as error:
+        mistakes.append(Mistake(origins[key].where, f"address: {error}"))
+        return None
+
+
+def _listen(
+    values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
+) -> tuple[str, int] | None:
+    key = ("exposition", "listen")
+    text = values.get(key)
+    if text is None:
+        return Config().listen
+    try:
+        return listen_address(text) if text else None
+    except ValueError as error:
+        mistakes.append(Mistake(origins[key].where, f"listen: {error}"))
+        return None
+
+
 def _probes(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]) -> ProbeSettings:
-    settings = {}
+    settings: dict[str, Any] = {}
     for (section, key), value in values.items():
         if section != "probes":
             continue

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent import __version__, channel, files
 from agent.errors import EnrollError, FingerprintError, RefusedError
 from agent.identity import CA, CERTIFICATE, FACTS, KEY, Facts
-from agent.text import normal_fingerprint, plain, split_address
+from agent.text import joined, normal_fingerprint, plain, split_address
 from agent.trust import presented_ca
 from czuwak.v1 import enrollment_pb2 as pb
 from czuwak.v1 import enrollment_pb2_grpc as rpc
@@ -78,7 +78,7 @@ def enroll(request: Request, fetch_ca: Callable[[str, int, str], bytes] = presen
         raise EnrollError(str(error)) from error
     ca = _trusted_ca(request, fetch_ca, host, port)
     enrollment_id, key = _pending(request.directory)
-    reply = _ask(request, f"{host}:{port}" if ":" not in host else f"[{host}]:{port}", ca, enrollment_id, key)
+    reply = _ask(request, joined((host, port)), ca, enrollment_id, key)
     return _store(request, reply, key, ca)
 
 

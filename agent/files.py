@@ -8,11 +8,15 @@ PUBLIC = 0o644
 
 
 def write(path: Path, data: bytes, mode: int = PUBLIC) -> None:
-    """Replace `path` by `data` in one step; its folder is made (0700) where it is missing. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Replace `path` by `data` in one step; its folder is made (0700) where it is missing. Raises OSError.
+
+    What root writes belongs to the folder's owner, so that an administrator can enroll for the agent's own user.
+    """
+    _make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         _write_new(beside, data, mode)
+        _hand_over(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -33,6 +37,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _hand_over(folder)
+
+
+def _hand_over(path: Path) -> None:
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

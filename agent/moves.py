@@ -5,7 +5,7 @@ good, or pushed out of the spool.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import MappingProxyType
 
@@ -75,7 +75,7 @@ class Session:
     """All that is known about one uplink. `entries` mirrors the spool by number, oldest first."""
 
     state: State = State.DISCONNECTED
-    entries: Mapping[int, Entry] = MappingProxyType({})
+    entries: Mapping[int, Entry] = field(default_factory=dict)
     schemas: frozenset[bytes] = frozenset()  # sent in this stream
     renewed: frozenset[int] = frozenset()  # batches whose schema was sent once more in this stream
     replay_credits: int = 0

@@ -29,6 +29,7 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
     {
         (State.DISCONNECTED, Connected): moves.greet,
         (State.DISCONNECTED, RoundTaken): moves.keep,
+        (State.DISCONNECTED, Disconnected): moves.lost,  # no stream could be opened
         (State.DISCONNECTED, Goodbye): moves.leave,
         (State.GREETING, WelcomeReceived): moves.welcome,
         (State.GREETING, RoundTaken): moves.keep,

@@ -43,6 +43,11 @@ class Spool:
         return next(iter(self._kept), self.next_seq)
 
     @property
+    def oldest_queued(self) -> int:
+        """Oldest batch that waits for an acknowledgement; `next_seq` when none does."""
+        return next((seq for seq, kept in self._kept.items() if not kept.acked), self.next_seq)
+
+    @property
     def batches(self) -> int:
         """How many batches wait for an acknowledgement."""
         return self._unacked
@@ -76,12 +81,14 @@ class Spool:
         """A schema some kept batch needs; None when no such batch is left."""
         return self._schemas.get(digest)
 
-    def acknowledge(self, seq: int) -> None:
-        """The collector has it for good; it stays for a rewind but its end is no loss."""
+    def acknowledge(self, seq: int) -> bool:
+        """The collector has it for good; it stays for a rewind, its end is no loss. False: known before, or gone."""
         kept = self._kept.get(seq)
-        if kept is not None and not kept.acked:
-            kept.acked = True
-            self._unacked -= 1
+        if kept is None or kept.acked:
+            return False
+        kept.acked = True
+        self._unacked -= 1
+        return True
 
     def discard(self, seq: int) -> None:
         """The batch will never be taken: forget it, counted as lost unless it was acknowledged."""

@@ -12,6 +12,20 @@ def split_address(address: str, default_port: int) -> tuple[str, int]:
     return host, int(port)
 
 
+def listen_address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:19115`, `[::1]:0` or `:19115` (every address) as host and port; port 0 is any. Raises ValueError."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not an address to listen on: write HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def joined(address: tuple[str, int]) -> str:
+    """HOST:PORT, an IPv6 host in brackets."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def normal_fingerprint(text: str) -> str:
     """64 lower-case hex digits of `sha256:AB:CD…`, colons and prefix optional. Raises ValueError."""
     digits = text.strip().lower().removeprefix("sha256:").replace(":", "")

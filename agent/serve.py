@@ -1,0 +1,152 @@
+"""The running agent, wired in one straight function: rounds, the Prometheus page, the uplink, and an orderly end."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+import grpc
+import msgspec
+
+from agent import __version__, channel, exposition, files, identity, presence, report
+from agent.config import DEFAULT_PORT, Config
+from agent.errors import IdentityMissingError
+from agent.notify import notify
+from agent.pace import Pace
+from agent.probes import AnyProbe, Probe, probes
+from agent.report import Report
+from agent.round import Round, take_round
+from agent.spool import Spool
+from agent.text import joined, split_address
+from agent.uplink import Outside, Uplink
+from czuwak.v1 import ingest_pb2 as pb
+
+LOG = logging.getLogger(__name__)
+
+PROTOCOL = 1
+STATUS_FILE = "status.json"
+
+
+def run(config: Config, stop: threading.Event, environment: Mapping[str, str]) -> None:
+    """Run until `stop` is set. Raises ListenError, IdentityError; without an identity it serves its page only."""
+    pace = Pace(config.interval)
+    uplink = _uplink(config, pace)
+    subjects = probes(config.probes)
+    if uplink is not None:
+        subjects = (*subjects, Probe("uplink", lambda: uplink.report, report.samples))
+    rounds = _Rounds(subjects, pace, uplink.offer if uplink else lambda _: None)
+    page = exposition.serve(config.listen, lambda: rounds.latest) if config.listen else None
+    if page is not None:
+        LOG.info("Metrics are at port %d", page.port, extra={"action": "exposition_started"})
+    if uplink is not None:
+        uplink.start()
+    rounds.start()
+    notify(environment, "READY=1")
+    stop.wait()
+    notify(environment, "STOPPING=1")
+    pace.end()
+    _leave(config, uplink, environment)
+    if page is not None:
+        page.close()
+
+
+class _Rounds:
+    """Takes the rounds in a thread of its own: a slow probe must not delay the goodbye."""
+
+    def __init__(self, subjects: tuple[AnyProbe, ...], pace: Pace, offer: Callable[[Round], None]) -> None:
+        self.latest: Round | None = None
+        self._subjects = subjects
+        self._pace = pace
+        self._offer = offer
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="rounds", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._pace.over:
+            self.latest = self._taken()
+            self._offer(self.latest)
+            self._pace.wait()
+
+    def _taken(self) -> Round:
+        return take_round(
+            self._subjects,
+            wall=time.time(),
+            boottime_ns=presence.boottime_ns(),
+            clock=time.perf_counter,
+            previous=self.latest,
+        )
+
+
+def _uplink(config: Config, pace: Pace) -> Uplink | None:
+    try:
+        owned = identity.load(config.identity_dir)
+    except IdentityMissingError as missing:
+        LOG.warning("Only the Prometheus page is served: %s", missing, extra={"action": "no_identity"})
+        return None
+    where = joined(config.collector or split_address(owned.facts.collector, DEFAULT_PORT))
+
+    def connect() -> grpc.Channel:
+        now = identity.load(config.identity_dir)
+        name = config.server_name or now.facts.server_name
+        return channel.secure(where, ca=now.ca, identity=now, server_name=name)
+
+    outside = Outside(
+        hello=_hello(config),
+        welcomed=lambda: _welcomed(config, pace),
+        interval=pace.set,
+        changed=lambda state: _write_status(config, where, state),
+    )
+    return Uplink(where, connect, Spool(str(uuid.uuid4())), outside, boot_id=presence.boot_id())
+
+
+def _hello(config: Config) -> Callable[[], pb.Hello]:
+    run_id = str(uuid.uuid4())
+
+    def hello() -> pb.Hello:
+        return pb.Hello(
+            protocol_min=PROTOCOL,
+            protocol_max=PROTOCOL,
+            agent_version=__version__,
+            machine_fingerprint=presence.machine_fingerprint(),
+            boot_id=presence.boot_id(),
+            run_id=run_id,
+            wall_ns=time.time_ns(),
+            boottime_ns=presence.boottime_ns(),
+            monotonic_ns=time.monotonic_ns(),
+            last_absence=presence.read_absence(config.state_dir),
+            facts=presence.host_facts(),
+        )
+
+    return hello
+
+
+def _leave(config: Config, uplink: Uplink | None, environment: Mapping[str, str]) -> None:
+    reason = presence.leaving_reason(environment)
+    absence = pb.Absence(reason=reason, wall_ns=time.time_ns(), boot_id=presence.boot_id(), clean=True)
+    if uplink is None:
+        return
+    try:
+        presence.write_absence(config.state_dir, absence)
+    except OSError as error:
+        LOG.warning("No absence record: %s: %s", config.state_dir, error, extra={"action": "absence_not_written"})
+    uplink.goodbye(reason)
+
+
+def _welcomed(config: Config, pace: Pace) -> None:
+    # Only a round taken after the Hello is at the live edge: until then the host's alerts are frozen.
+    pace.hurry()
+    try:
+        presence.clear_absence(config.state_dir)
+    except OSError as error:
+        LOG.warning("The absence record stays: %s", error, extra={"action": "absence_not_cleared"})
+
+
+def _write_status(config: Config, where: str, state: Report) -> None:
+    # Only when the stream comes or goes: in its steady state the agent writes nothing to disk.
+    status = {"collector": where, "connected": state.connected, "problem": state.problem, "since": time.time()}
+    try:
+        files.write(config.state_dir / STATUS_FILE, msgspec.json.encode(status))
+    except OSError as error:
+        LOG.debug("No status file: %s", error, extra={"action": "status_not_written"})

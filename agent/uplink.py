@@ -1,0 +1,359 @@
+"""Drives the session over one gRPC stream at a time: runs its actions, tells it what happened, owns clock and jitter.
+
+One thread owns session and spool; others only put into its inbox and read its report. A second thread per stream
+waits for the collector's messages. What goes wrong is logged once per change, as one sentence.
+"""
+
+import contextlib
+import logging
+import queue
+import random
+import resource
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import grpc
+import psutil
+
+from agent import batch, events, wire
+from agent.channel import failure_of, sentence
+from agent.errors import AgentError
+from agent.events import Action, Event
+from agent.report import Report
+from agent.round import Round
+from agent.session import Session, State, step
+from agent.spool import Spool
+from agent.text import plain
+from czuwak.v1 import ingest_pb2 as pb
+from czuwak.v1 import ingest_pb2_grpc as rpc
+
+LOG = logging.getLogger(__name__)
+
+INBOX = 1000
+GOODBYE_SECONDS = 1.0
+_FAREWELLS = {
+    events.Farewell.REVOKED: "the collector has revoked this agent: it streams no more; enroll again with --replace",
+    events.Farewell.DUPLICATE_IDENTITY: "another machine streams with this identity: enroll one of the two again",
+    events.Farewell.UPGRADE_REQUIRED: "the collector needs a newer agent: upgrade this one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the uplink uses of the world; tests give their own. Times are seconds of one clock that never steps."""
+
+    hello: Callable[[], pb.Hello]  # everything but epoch and numbers
+    welcomed: Callable[[], None] = lambda: None  # the Hello has arrived
+    interval: Callable[[float], None] = lambda _: None
+    changed: Callable[[Report], None] = lambda _: None  # connected or problem is another one than before
+    clock: Callable[[], float] = time.monotonic
+    boottime_ns: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    jitter: Callable[[float, float], float] = random.uniform
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    stream: int
+    message: pb.StreamResponse
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    stream: int
+    error: grpc.RpcError | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    reason: pb.GoingAwayReason.ValueType
+
+
+_Item = Round | _Received | _Ended | _Leave
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One open stream: what is to be sent, and the call to cancel."""
+
+    number: int
+    channel: grpc.Channel
+    outbox: "queue.SimpleQueue[pb.StreamRequest | None]" = field(default_factory=queue.SimpleQueue)
+    reader: threading.Thread | None = None
+
+    def requests(self) -> Iterator[pb.StreamRequest]:
+        """What gRPC sends, until None ends our side."""
+        while (request := self.outbox.get()) is not None:
+            yield request
+
+    def close(self, patience: float = 0.0) -> None:
+        """End our side, wait `patience` for the collector's, drop the connection."""
+        self.outbox.put(None)
+        if self.reader is not None and patience:
+            self.reader.join(patience)
+        self.channel.close()
+
+
+class Uplink:
+    """The agent's stream to one collector. `connect` makes a new channel each time, so renewed files are read again."""
+
+    def __init__(
+        self, where: str, connect: Callable[[], grpc.Channel], spool: Spool, outside: Outside, *, boot_id: str
+    ) -> None:
+        self._where = where
+        self._connect = connect
+        self._spool = spool
+        self._outside = outside
+        self._boot_id = boot_id
+        self._inbox: queue.Queue[_Item] = queue.Queue(INBOX)
+        self._session = Session()
+        self._layout: batch.Layout | None = None
+        self._stream: _Stream | None = None
+        self._streams = 0
+        self._due: dict[Event, float] = {}
+        self._heartbeat = 30.0
+        self._leaving: pb.GoingAwayReason.ValueType = pb.GOING_AWAY_REASON_UNSPECIFIED
+        self._nacked: Counter[str] = Counter()
+        self._sent = self._acked = self._reconnects = 0
+        self._problem = ""
+        self._report = Report()
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+
+    @property
+    def report(self) -> Report:
+        """The newest state; a new value each time, so any thread may read it."""
+        return self._report
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def offer(self, round_: Round) -> None:
+        """Hand over a round. Never waits: a round that finds the inbox full is left out and logged."""
+        try:
+            self._inbox.put_nowait(round_)
+        except queue.Full:
+            LOG.warning("The uplink is stuck; a round was left out", extra={"action": "round_left_out"})
+
+    def goodbye(self, reason: pb.GoingAwayReason.ValueType) -> None:
+        """Say goodbye if somebody listens and stop. Returns after GOODBYE_SECONDS and a little at the latest."""
+        if self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(_Leave(reason), timeout=GOODBYE_SECONDS)
+            self._thread.join(GOODBYE_SECONDS + 0.5)
+
+    # --- the one thread ---
+
+    def _run(self) -> None:
+        self._due[events.Connected()] = self._outside.clock()
+        while self._session.state is not State.STOPPED:
+            try:
+                self._turn()
+            except Exception:  # the boundary of the uplink: a defect in it costs a reconnect, never the agent
+                LOG.exception("The uplink failed and starts again", extra={"action": "uplink_failed"})
+                self._apply(events.Disconnected())
+            self._publish()
+
+    def _turn(self) -> None:
+        now = self._outside.clock()
+        due = min(self._due, key=self._due.__getitem__, default=None)
+        if due is not None and self._due[due] <= now:
+            self._fire(due)
+            return
+        try:
+            item = self._inbox.get(timeout=None if due is None else self._due[due] - now)
+        except queue.Empty:
+            return
+        self._handle(item)
+
+    def _fire(self, event: Event) -> None:
+        del self._due[event]
+        if isinstance(event, events.Connected):
+            self._apply(event if self._open() else events.Disconnected())
+            return
+        if isinstance(event, events.HeartbeatDue):
+            self._due[event] = self._outside.clock() + self._heartbeat
+        elif isinstance(event, events.TimeUp) and self._session.state is State.GREETING:
+            self._complain(f"{self._where} does not answer: check address, route and firewall")
+        self._apply(event)
+
+    def _handle(self, item: _Item) -> None:
+        if isinstance(item, Round):
+            self._apply(self._kept(item))
+        elif isinstance(item, _Leave):
+            self._leaving = item.reason
+            self._apply(events.Goodbye())
+        elif self._stream is not None and item.stream == self._stream.number:
+            if isinstance(item, _Received):
+                self._receive(item.message)
+            else:
+                self._end(item.error)
+
+    def _apply(self, event: Event) -> None:
+        self._session, actions = step(self._session, event)
+        for action in actions:
+            self._do(action)
+
+    # --- what comes in ---
+
+    def _kept(self, round_: Round) -> events.RoundTaken:
+        self._layout = layout = batch.layout_for(round_, self._layout)
+        seq = self._spool.next_seq
+        encoded = batch.encode(round_, layout, epoch=self._spool.epoch, seq=seq, boot_id=self._boot_id)
+        size = self._spool.add(encoded, layout.schema)
+        entry = events.Entry(seq, round_.boottime_ns, layout.hash, len(layout.columns), size)
+        return events.RoundTaken(entry, self._spool.first_seq)
+
+    def _receive(self, message: pb.StreamResponse) -> None:
+        event = wire.event_of(message, epoch=self._spool.epoch, at_ns=self._outside.boottime_ns())
+        if event is None:
+            self._tell_refused_schema(message)
+            return
+        greeting = self._session.state is State.GREETING
+        if isinstance(event, events.NackReceived):
+            self._nacked[event.reason] += 1
+        elif isinstance(event, events.GoAwayReceived) and event.reason in _FAREWELLS:
+            self._complain(_FAREWELLS[event.reason])
+        self._apply(event)
+        if greeting and self._session.state is State.LIVE:
+            self._problem = ""
+            LOG.info("Streaming to %s", self._where, extra={"action": "uplink_connected"})
+            self._outside.welcomed()
+
+    def _tell_refused_schema(self, message: pb.StreamResponse) -> None:
+        # A schema has no number, so its refusal is no event: what of it was known goes on, the rest is not taken.
+        if message.HasField("nack") and not message.nack.seq:
+            told = plain(message.nack.detail)
+            LOG.warning("The collector did not take all series: %s", told, extra={"action": "schema_refused"})
+
+    def _end(self, error: grpc.RpcError | None) -> None:
+        if self._session.state is not State.DRAINING:
+            default = f"{self._where} ended the stream; it is tried again"
+            self._complain(default if error is None else sentence(failure_of(error), self._where))
+        self._apply(events.Disconnected())
+
+    def _complain(self, problem: str) -> None:
+        if problem != self._problem:
+            LOG.warning("No stream: %s", problem, extra={"action": "uplink_lost"})
+        self._problem = problem
+
+    # --- what is to be done ---
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case events.SendHello():
+                self._send(pb.StreamRequest(hello=self._hello()))
+            case events.SendSchema(schema):
+                self._send(pb.StreamRequest(schema=self._spool.schema(schema)))
+            case events.SendBatch(seq, lane):
+                self._send(pb.StreamRequest(batch=self._spool.batch(seq, wire.LANES[lane])))
+                self._sent += 1
+            case events.SendHeartbeat():
+                self._send(pb.StreamRequest(heartbeat=self._beat()))
+            case events.SendGoingAway():
+                self._send(pb.StreamRequest(going_away=pb.GoingAway(reason=self._leaving)))
+            case events.Acknowledge(seqs):
+                self._acked += sum(map(self._spool.acknowledge, seqs))
+            case events.Discard(seq, reason):
+                self._discard(seq, reason)
+            case events.SetInterval(seconds):
+                self._outside.interval(seconds)
+            case _:
+                self._schedule(action)
+
+    def _schedule(self, action: Action) -> None:
+        now = self._outside.clock()
+        match action:
+            case events.Reconnect(least, most):
+                self._close()
+                self._reconnects += 1
+                self._due = {events.Connected(): now + self._outside.jitter(least, most)}
+            case events.Wait(None):
+                self._due.pop(events.TimeUp(), None)
+            case events.Wait(float(seconds)):
+                self._due[events.TimeUp()] = now + seconds
+            case events.RetryLater(seq, seconds):
+                self._due[events.RetryDue(seq)] = now + seconds
+            case events.SetHeartbeat(seconds):
+                self._heartbeat = max(1.0, seconds)
+                self._due[events.HeartbeatDue()] = now + self._heartbeat
+            case events.Stop(reason):
+                self._close(GOODBYE_SECONDS if reason is None else 0.0)
+
+    def _discard(self, seq: int, reason: events.Refusal) -> None:
+        self._spool.discard(seq)
+        LOG.warning("Batch %d was refused for good: %s", seq, reason, extra={"action": "batch_dropped"})
+
+    def _hello(self) -> pb.Hello:
+        hello = self._outside.hello()
+        hello.epoch = self._spool.epoch
+        hello.first_seq = self._spool.first_seq
+        hello.next_seq = self._spool.next_seq
+        return hello
+
+    def _beat(self) -> pb.Heartbeat:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return pb.Heartbeat(
+            boottime_ns=self._outside.boottime_ns(),
+            queued_batches=self._spool.batches,
+            oldest_seq=self._spool.oldest_queued,
+            dropped_total=self._spool.dropped,
+            cpu_seconds=used.ru_utime + used.ru_stime,
+            memory_bytes=psutil.Process().memory_info().rss,
+        )
+
+    # --- the stream ---
+
+    def _open(self) -> bool:
+        try:
+            channel = self._connect()
+        except AgentError as error:
+            self._complain(str(error))
+            return False
+        self._streams += 1
+        self._stream = stream = _Stream(self._streams, channel)
+        stream.reader = threading.Thread(target=self._read, args=(stream,), name="uplink-reader", daemon=True)
+        stream.reader.start()
+        return True
+
+    def _read(self, stream: _Stream) -> None:
+        error: grpc.RpcError | None = None
+        try:
+            for message in rpc.IngestServiceStub(stream.channel).Stream(stream.requests()):
+                self._inbox.put(_Received(stream.number, message))
+        except grpc.RpcError as raised:
+            error = raised
+        except ValueError:
+            return  # the channel was closed before its first use
+        self._inbox.put(_Ended(stream.number, error))
+
+    def _send(self, request: pb.StreamRequest) -> None:
+        if self._stream is not None:
+            self._stream.outbox.put(request)
+
+    def _close(self, patience: float = 0.0) -> None:
+        if self._stream is not None:
+            self._stream.close(patience)
+            self._stream = None
+
+    def _publish(self) -> None:
+        before, self._report = (
+            self._report,
+            Report(
+                connected=self._session.state is State.LIVE,
+                stopped=self._session.state is State.STOPPED,
+                sent=self._sent,
+                acked=self._acked,
+                nacked=MappingProxyType(dict(self._nacked)),
+                dropped=self._spool.dropped,
+                spool_batches=self._spool.batches,
+                spool_bytes=self._spool.size,
+                reconnects=self._reconnects,
+                problem=self._problem,
+            ),
+        )
+        if (before.connected, before.problem) != (self._report.connected, self._report.problem):
+            self._outside.changed(self._report)
