@@ -59,18 +59,17 @@ class Filesystems:
 
     def read(self) -> tuple[Usage, ...]:
         """Every mount that is not left out, with its answer; takes at most the configured seconds."""
-        mounts = [m for m in map(self._inside, visible(self._mounts())) if m is not None and not self._excluded(m)]
+        mounts = [mount for mount in map(self._inside, visible(self._mounts())) if not self._excluded(mount)]
         answers = self._statvfs.ask(self._rootfs + m.mountpoint for m in mounts)
         return tuple(Usage(m, answers[self._rootfs + m.mountpoint]) for m in mounts)
 
     def _excluded(self, mount: Mount) -> bool:
         return self._mount_excluded(mount.mountpoint) or self._fstype_excluded(mount.fstype)
 
-    def _inside(self, mount: Mount) -> Mount | None:
-        if not self._rootfs:
+    # In a container that has the host's root at a path, init's table has the host's own paths, ours has them below it.
+    def _inside(self, mount: Mount) -> Mount:
+        if not self._rootfs or not f"{mount.mountpoint}/".startswith(f"{self._rootfs}/"):
             return mount
-        if mount.mountpoint != self._rootfs and not mount.mountpoint.startswith(self._rootfs + "/"):
-            return None
         inside = mount.mountpoint.removeprefix(self._rootfs) or "/"
         return Mount(mount.device, inside, mount.fstype, mount.readonly)
 

@@ -16,7 +16,7 @@ from agent.probes.match import Matcher, matcher
 from agent.probes.probe import ProbeSettings
 from agent.sample import Family, Kind, Sample, labels
 
-COUNT = Family("czuwak_process_count", Kind.GAUGE, "Processes on the host.")
+COUNT = Family("node_processes_pids", Kind.GAUGE, "Processes on the host.")
 RUNNING = Family("czuwak_process_running", Kind.GAUGE, "Processes that match a watched name; 0 if it is gone.")
 CPU = Family("czuwak_process_cpu_seconds_total", Kind.COUNTER, "Processor time of a watched name's processes.")
 RESIDENT = Family("czuwak_process_resident_bytes", Kind.GAUGE, "Memory in RAM of a watched name's processes.")
