@@ -31,8 +31,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """An accepted schema: the stamped series kept, and their columns when some were refused."""
+    """An accepted schema: the stamped series kept, and their columns when some were refused.
 
+    `key` names exactly these series in the head; a schema's hash does not, for it says nothing of the identity.
+    """
+
+    key: bytes
     series: tuple[Labels, ...]
     total: int
     keep: tuple[int, ...] | None = None
@@ -115,25 +119,17 @@ class OpenSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
-    """Tell the head the series behind a schema."""
-
-    schema: bytes
-    series: tuple[Labels, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Append:
     """Hand one batch to the head; `at` is Unix seconds. A duplicate carries no data, only its wish for an ack."""
 
     mark: Mark
-    schema: bytes
     at: float
     columns: Columns | None
     presence: bytes = b""
     values: bytes = b""
     replay: bool = False
     edge: bool = False  # collected after Hello: the host is here now
+    hello_at: float = 0.0  # our time of the stream's Hello
     duplicate: bool = False
 
 
@@ -169,4 +165,4 @@ class Close:
     detail: str
 
 
-Action = Send | OpenSession | Register | Append | Beat | Goodbye | Counted | Close
+Action = Send | OpenSession | Append | Beat | Goodbye | Counted | Close

@@ -3,6 +3,7 @@
 The service feeds it what the agent said and what the engine committed, and carries out the actions.
 """
 
+import hashlib
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -26,7 +27,6 @@ from collector.ingest.events import (
     Mark,
     Opened,
     OpenSession,
-    Register,
     Revoked,
     Said,
     Send,
@@ -34,6 +34,7 @@ from collector.ingest.events import (
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
 from collector.ingest.stamp import MAX_SERIES, Identity, known_columns, stamp
+from collector.labels import Labels
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
@@ -66,6 +67,7 @@ class Session:
     ledger: Ledger = field(default_factory=Ledger)
     fresh: bool = True  # we remember nothing of this agent: ask for a rewind
     hello: pb.Hello = field(default_factory=pb.Hello)
+    hello_at: float = 0.0
     gen: int = 0
     anchor: float = 0.0  # our time minus the agent's boottime, seconds
     newest: float = 0.0  # time of the newest live sample
@@ -80,11 +82,15 @@ Step = tuple[Session, tuple[Action, ...]]
 
 
 def begin(identity: Identity, terms: Terms, at: float, previous: Session | None = None) -> Session:
-    """A new stream's session; it takes over what an older stream of the same agent knew."""
-    if previous is None:
-        return Session(identity, terms, at)
-    schemas = previous.schemas if previous.identity == identity else {}
-    return Session(identity, terms, at, ledger=previous.ledger, fresh=previous.fresh, schemas=schemas)
+    """A new stream's session; `previous` is what was known of the same agent."""
+    session = Session(identity, terms, at)
+    return session if previous is None else inherit(session, previous)
+
+
+def inherit(session: Session, previous: Session) -> Session:
+    """The session with the books of an older stream of the same agent, and its schemas if it is still who it was."""
+    schemas = previous.schemas if previous.identity == session.identity else {}
+    return replace(session, ledger=previous.ledger, fresh=previous.fresh, schemas=schemas)
 
 
 def step(session: Session, event: Event, at: float) -> Step:
@@ -106,7 +112,7 @@ def _hello(session: Session, event: Said, at: float) -> Step:
         closed, actions = _close(session, "FAILED_PRECONDITION", detail)
         return closed, (_go_away(pb.GO_AWAY_REASON_UPGRADE_REQUIRED, detail), *actions)
     anchor = at - hello.boottime_ns / _NS
-    opening = replace(session, phase=Phase.OPENING, hello=hello, anchor=anchor)
+    opening = replace(session, phase=Phase.OPENING, hello=hello, hello_at=at, anchor=anchor)
     return opening, (OpenSession(hello),)
 
 
@@ -135,13 +141,12 @@ def _opened(session: Session, event: Opened, at: float) -> Step:
 def _schema(session: Session, event: Said, _: float) -> Step:
     schema = event.message.schema
     if schema.hash in session.schemas and schema.hash not in session.refused:
-        columns = session.schemas[schema.hash]
-        return session, (Register(schema.hash, columns.series),)
+        return session, ()
     try:
         series = stamp(schema, session.identity)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)
-    return _learn(session, schema.hash, Columns(series, len(series)))
+    return _learn(session, schema.hash, series, len(series)), ()
 
 
 def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> Step:
@@ -154,13 +159,17 @@ def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> 
     counted = Counted("schema_refused", error.detail)
     if not keep:
         return session, (nack, counted)
-    learnt, actions = _learn(session, schema.hash, Columns(tuple(keep.values()), len(schema.series), tuple(keep)))
-    return learnt, (nack, counted, *actions)
+    learnt = _learn(session, schema.hash, tuple(keep.values()), len(schema.series), tuple(keep))
+    return learnt, (nack, counted)
 
 
-def _learn(session: Session, schema: bytes, columns: Columns) -> Step:
+def _learn(
+    session: Session, schema: bytes, series: tuple[Labels, ...], total: int, keep: tuple[int, ...] | None = None
+) -> Session:
+    named = repr((schema, session.identity, keep)).encode()
+    columns = Columns(hashlib.blake2b(named, digest_size=16).digest(), series, total, keep)
     older = {h: c for h, c in session.schemas.items() if h != schema}
-    return replace(session, schemas=_bounded({**older, schema: columns})), (Register(schema, columns.series),)
+    return replace(session, schemas=_bounded({**older, schema: columns}))
 
 
 def _batch(session: Session, event: Said, at: float) -> Step:
@@ -173,7 +182,7 @@ def _batch(session: Session, event: Said, at: float) -> Step:
     mark = Mark(session.gen, batch.epoch, batch.lane, batch.seq)
     if batch.seq in page.seen:
         waiting = replace(session, replaying=session.replaying + (batch.lane == pb.LANE_REPLAY))
-        duplicate = Append(mark, batch.schema_hash, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
+        duplicate = Append(mark, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
         return waiting, (duplicate, Counted("duplicate"))
     if batch.lane == pb.LANE_REPLAY and session.replaying >= 2 * session.terms.replay_credits:
         return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "More replay batches than credits.")
@@ -197,7 +206,7 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         owed=session.owed - {(batch.epoch, batch.seq)},
         replaying=session.replaying + replay,
     )
-    append = Append(mark, batch.schema_hash, taken, columns, batch.presence, batch.values, replay, edge)
+    append = Append(mark, taken, columns, batch.presence, batch.values, replay, edge, session.hello_at)
     return accepted, (append, Counted("replayed" if replay else "live"))
 
 

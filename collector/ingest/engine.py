@@ -1,0 +1,355 @@
+"""The engine: the one thread that owns head and schedule. Appends, judges, commits, and only then lets acks go.
+
+Everybody else hands it work through a queue; nothing but the commit touches a database, no other thread the head.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from collector.alerts.alert import Alert, AlertChanges
+from collector.head import Head, UnknownSchemaError
+from collector.head.decode import column, decode
+from collector.ingest.errors import EngineStoppedError
+from collector.ingest.events import Append, Mark
+from collector.labels import Labels
+from collector.metrics import Metrics
+from collector.rules.model import Group
+from collector.rules.schedule import Schedule
+
+MAX_INBOX = 20_000
+MAX_WAITING = 200_000  # batches without a commit; older ones are sent again by their agents
+UPKEEP = 1.0
+REFRESH = 15.0
+COMPACT = 60.0
+_BEFORE = 0.002
+_OWN = "\0own/"  # our own series about a host are a host of their own in the head
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Acked = Callable[[tuple[Mark, ...]], None]
+
+
+@dataclass(slots=True)
+class _HostState:
+    """What the engine knows of one host besides its samples."""
+
+    instance: str
+    interval: float = 15.0
+    live_at: float = 0.0  # time of the newest sample collected after a Hello
+    edge_gen: int = -1  # session that showed such a sample
+    masked_gen: int = -1  # session whose replay was hidden from the present
+    stale: bool = True
+    own: tuple[Labels, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    mark: Mark
+    acked: Acked
+    since: float
+
+
+@dataclass(slots=True)
+class _Times:
+    upkeep: float = 0.0
+    refresh: float = 0.0
+    compact: float = 0.0
+    last: float = 0.0
+
+
+@dataclass(slots=True)
+class _State:
+    hosts: dict[str, _HostState] = field(default_factory=dict)
+    online: set[str] = field(default_factory=set)  # instances with fresh samples
+    waiting: list[_Waiting] = field(default_factory=list)
+    owed: list[AlertChanges] = field(default_factory=list)  # of a reload, to commit before anything else
+    trouble: dict[str, str] = field(default_factory=dict)  # work -> what it said when it failed
+
+
+class Engine(threading.Thread):
+    """Start it once. `commit` is `Intake.alerts`; `clock` gives Unix seconds and never goes back.
+
+    `schedule` is given the function that says whether a label set's host has fresh samples, and makes the Schedule.
+    """
+
+    def __init__(
+        self,
+        *,
+        head: Head,
+        schedule: Callable[[Callable[[Labels], bool]], Schedule],
+        commit: Callable[[AlertChanges, float], Sequence[Alert]],
+        clock: Callable[[], float],
+        metrics: Metrics,
+        tick: float = 1.0,
+    ) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._head = head
+        self._state = _State()
+        self._schedule = schedule(self._host_online)
+        self._commit_changes = commit
+        self._clock = clock
+        self._metrics = metrics
+        self._tick = tick
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._times = _Times()
+
+    # --- for other threads ---
+
+    @property
+    def full(self) -> bool:
+        """Whether senders should wait: the inbox is at its bound."""
+        return self._inbox.qsize() >= MAX_INBOX
+
+    def append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
+        """Takes one batch; `acked` is called in this thread once its evaluation has committed."""
+        self._inbox.put(partial(self._append, host, instance, interval, batch, acked))
+
+    def goodbye(self, host: str, at: float) -> None:
+        """The host says it goes: its series end now."""
+        self._inbox.put(partial(self._end, host, at))
+
+    def describe(self, host: str, instance: str, values: Mapping[Labels, float]) -> None:
+        """Our own series about a host (presence, clock offset), repeated until told otherwise. NaN: no value."""
+        self._inbox.put(partial(self._describe, host, instance, dict(values)))
+
+    def forget(self, host: str) -> None:
+        """The host is retired: nothing of it stays in memory."""
+        self._inbox.put(partial(self._forget, host))
+
+    def reload(self, groups: Iterable[Group]) -> "Future[None]":
+        """Other rules from the next evaluation on; alerts of rules that are gone end."""
+        return self.call(lambda _head, schedule, at: self._reload(tuple(groups), schedule, at))
+
+    def call(self, work: Callable[[Head, Schedule, float], T]) -> "Future[T]":
+        """Runs `work(head, schedule, now)` in the engine's thread; its error is the future's."""
+        future: Future[T] = Future()
+        if self._stopping.is_set():
+            future.set_exception(EngineStoppedError("The engine has stopped."))
+        else:
+            self._inbox.put(partial(self._answer, future, work))
+        return future
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Evaluates what is in the inbox once more, acks, ends the thread."""
+        self._stopping.set()
+        self._inbox.put(lambda: None)
+        if self.is_alive():
+            self.join(timeout)
+
+    # --- the thread ---
+
+    def run(self) -> None:
+        """The loop; ends after `stop`."""
+        while not self._stopping.is_set():
+            self._drain(max(0.0, min(self._due(), self._times.upkeep) - self._clock()))
+            self._turn()
+        self._drain(0.0)
+        self._evaluate(self._now())
+
+    def _drain(self, patience: float) -> None:
+        """Works off the inbox, waiting `patience` seconds for the first piece; never longer than one tick in all."""
+        until = self._clock() + self._tick
+        with contextlib.suppress(queue.Empty):
+            work = self._inbox.get(timeout=min(patience, UPKEEP)) if patience > 0 else self._inbox.get_nowait()
+            while True:
+                self._guarded("inbox", work)
+                if self._clock() >= until:
+                    return
+                work = self._inbox.get_nowait()
+
+    def _turn(self) -> None:
+        now = self._now()
+        times = self._times
+        if now >= times.upkeep:
+            times.upkeep = now + UPKEEP
+            self._guarded("upkeep", partial(self._upkeep, now))
+        if now >= self._due():
+            self._evaluate(now)
+
+    def _due(self) -> float:
+        return min(self._schedule.next_due(), self._times.last + self._tick if self._idle() else float("inf"))
+
+    def _idle(self) -> bool:
+        """Without any rule a batch's effect is its place in memory: each tick lets the acks go."""
+        return self._schedule.next_due() == float("inf")
+
+    def _now(self) -> float:
+        """Evaluation times only grow."""
+        return max(self._clock(), self._times.last)
+
+    def _guarded(self, work: str, do: Callable[[], None]) -> bool:
+        """The boundary: whatever one piece of work does, the thread goes on. Told once per change."""
+        error = _attempt(do)
+        if error is None:
+            if work == "evaluation" and self._state.trouble.pop(work, ""):
+                log.info("Evaluations are committed again.", extra={"action": "engine_recovered"})
+            return True
+        self._metrics.failures.labels(work).inc()
+        said = f"{type(error).__name__}: {error}"
+        if self._state.trouble.get(work) != said:
+            self._state.trouble[work] = said
+            log.warning("The engine's %s failed: %s", work, said, extra={"action": "engine_failed"}, exc_info=error)
+        return False
+
+    def _evaluate(self, at: float) -> None:
+        self._times.last = at
+        held, self._state.waiting = self._state.waiting, []
+        with self._metrics.evaluation.time():
+            done = self._guarded("evaluation", partial(self._judge, at))
+        if not done:
+            self._state.waiting = held[-MAX_WAITING:]
+            return
+        marks: dict[Acked, list[Mark]] = {}
+        for one in held:
+            marks.setdefault(one.acked, []).append(one.mark)
+            self._metrics.ack_lag.observe(max(0.0, at - one.since))
+        for acked, batch in marks.items():
+            self._guarded("ack", partial(acked, tuple(batch)))
+
+    def _judge(self, at: float) -> None:
+        while self._state.owed:
+            self._commit(self._state.owed[0], at)
+            del self._state.owed[0]
+        self._schedule.run(self._head.select, at, commit=self._commit, record=self._head.set)
+
+    def _commit(self, changes: AlertChanges, at: float) -> Sequence[Alert]:
+        done = False
+        try:
+            with self._metrics.commit.time():
+                stored = self._commit_changes(changes, at)
+            done = True
+        finally:
+            self._metrics.database_up.set(done)
+            self._metrics.database_errors.inc(not done)
+        return stored
+
+    # --- pieces of work ---
+
+    def _append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
+        state = self._state.hosts.setdefault(host, _HostState(instance))
+        state.instance, state.interval = instance, interval
+        if batch.columns is not None:
+            self._take(host, state, batch)
+        self._state.waiting.append(_Waiting(batch.mark, acked, self._now()))
+
+    def _take(self, host: str, state: _HostState, batch: Append) -> None:
+        columns = batch.columns
+        if columns is None:
+            return
+        present, values = decode(columns.total, batch.presence, batch.values, columns.keep)
+        put = self._head.append if batch.edge else self._head.append_old
+        try:
+            put(host, columns.key, batch.at, present, values)
+        except UnknownSchemaError:
+            self._head.register(host, columns.key, columns.series)
+            put(host, columns.key, batch.at, present, values)
+        self._metrics.samples.inc(int(present.sum()))
+        if batch.edge:
+            state.edge_gen = batch.mark.gen
+            state.live_at = max(state.live_at, batch.at)
+            state.stale = False
+            self._state.online.add(state.instance)
+        elif batch.mark.gen not in (state.edge_gen, state.masked_gen):
+            # Until the host shows a fresh sample, what it tells of the past must not look like the present.
+            state.masked_gen = batch.mark.gen
+            self._head.mark_stale(host, batch.hello_at - _BEFORE)
+
+    def _end(self, host: str, at: float) -> None:
+        state = self._state.hosts.get(host)
+        if state is not None and not state.stale:
+            state.stale = True
+            self._state.online.discard(state.instance)
+            self._head.mark_stale(host, at)
+
+    def _describe(self, host: str, instance: str, values: dict[Labels, float]) -> None:
+        state = self._state.hosts.setdefault(host, _HostState(instance))
+        merged = {**dict(zip(state.own, state.values, strict=True)), **values}
+        known = tuple(merged)
+        if known != state.own:
+            state.own = known
+            self._head.remove(_OWN + host)
+        state.values = tuple(merged.values())
+        self._write_own(host, state, self._now())
+
+    def _write_own(self, host: str, state: _HostState, at: float) -> None:
+        if not state.own:
+            return
+        present, values = column(state.values)
+        try:
+            self._head.append(_OWN + host, b"own", at, present, values)
+        except UnknownSchemaError:
+            self._head.register(_OWN + host, b"own", state.own)
+            self._head.append(_OWN + host, b"own", at, present, values)
+
+    def _forget(self, host: str) -> None:
+        state = self._state.hosts.pop(host, None)
+        if state is not None:
+            self._state.online.discard(state.instance)
+        self._head.remove(host)
+        self._head.remove(_OWN + host)
+
+    def _reload(self, groups: tuple[Group, ...], schedule: Schedule, at: float) -> None:
+        self._head.retention = max(self._head.retention, retention_for(groups))
+        changes = schedule.replace(groups, at)
+        if changes:
+            self._state.owed.append(changes)
+
+    def _answer(self, future: "Future[T]", work: Callable[[Head, Schedule, float], T]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        error = _attempt(lambda: future.set_result(work(self._head, self._schedule, self._now())))
+        if error is not None:
+            future.set_exception(error)
+
+    def _host_online(self, labels: Labels) -> bool:
+        return labels.get("instance") in self._state.online
+
+    def _upkeep(self, now: float) -> None:
+        for host, state in self._state.hosts.items():
+            if not state.stale and now - state.live_at > 2 * state.interval + 10.0:
+                self._end(host, now)
+        if now >= self._times.refresh:
+            self._times.refresh = now + REFRESH
+            for host, state in self._state.hosts.items():
+                self._write_own(host, state, now)
+        if now >= self._times.compact:
+            self._times.compact = now + COMPACT
+            self._head.compact(now)
+        self._measure()
+
+    def _measure(self) -> None:
+        stats, m = self._head.stats, self._metrics
+        own = sum(bool(state.own) for state in self._state.hosts.values())
+        m.inbox.set(self._inbox.qsize())
+        m.waiting.set(len(self._state.waiting))
+        m.head_hosts.set(max(0, stats.hosts - own))
+        m.head_series.set(stats.series)
+        m.head_samples.set(stats.samples)
+        m.head_bytes.set(stats.bytes)
+        rules = [rule for group in self._schedule.report() for rule in group.rules]
+        m.rules_failing.set(sum(rule.health == "err" for rule in rules))
+        for name in ("pending", "firing", "unknown"):
+            m.alerts.labels(name).set(sum(getattr(rule, name) for rule in rules))
+
+
+def retention_for(groups: Iterable[Group], least: float = 3600.0) -> float:
+    """Seconds of history the rules of these groups look back, and a little more."""
+    return max([least, *(rule.plan.max_range + 600.0 for group in groups for rule in group.rules)])
+
+
+def _attempt(do: Callable[[], None]) -> Exception | None:
+    """The boundary of the engine's thread: a bug or a lost database in one piece of work must not end all alerting."""
+    try:
+        do()
+    except Exception as error:  # noqa: BLE001 - see above
+        return error
+    return None

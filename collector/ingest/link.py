@@ -1,0 +1,102 @@
+"""One agent's stream while it lives: reads for the session, carries out its actions, writes its answers."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc
+
+from collector.ingest.events import (
+    Action,
+    Append,
+    Beat,
+    Close,
+    Counted,
+    Event,
+    Goodbye,
+    OpenSession,
+    Said,
+    Send,
+)
+from collector.ingest.peer import Peer
+from collector.ingest.session import Session, step
+from czuwak.v1 import ingest_pb2 as pb
+
+_MAX_OUTBOX = 256  # answers an agent has not read, before we stop reading it
+_WRITE_SECONDS = 30.0
+_PAUSE = 0.02
+
+log = logging.getLogger(__name__)
+Write = Callable[[pb.StreamResponse], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the service does for its links; all run in the event loop and only `open` waits."""
+
+    now: Callable[[], float]
+    full: Callable[[], bool]
+    open: Callable[["Link", pb.Hello], Awaitable[None]]
+    append: Callable[["Link", Append], None]
+    beat: Callable[["Link", Beat], None]
+    goodbye: Callable[["Link", Goodbye], None]
+    count: Callable[["Link", Counted], None]
+
+
+class Link:
+    """Runs in the event loop. `feed` may be called by anyone there; what it causes is written in order."""
+
+    def __init__(self, peer: Peer, session: Session, hooks: Hooks) -> None:
+        self.peer = peer
+        self.session = session
+        self._hooks = hooks
+        self._outbox: asyncio.Queue[Action] = asyncio.Queue()
+
+    def feed(self, event: Event) -> None:
+        """One step of the session; quick actions are done now, those that wait are queued."""
+        self.session, actions = step(self.session, event, self._hooks.now())
+        for action in actions:
+            match action:
+                case Append():
+                    self._hooks.append(self, action)
+                case Beat():
+                    self._hooks.beat(self, action)
+                case Goodbye():
+                    self._hooks.goodbye(self, action)
+                case Counted():
+                    self._hooks.count(self, action)
+                case _:
+                    self._outbox.put_nowait(action)
+
+    async def run(self, requests: AsyncIterator[pb.StreamRequest], write: Write) -> Close:
+        """Until somebody ends the stream; how it ended."""
+        reader = asyncio.create_task(self._read(requests))
+        try:
+            while True:
+                action = await self._outbox.get()
+                if isinstance(action, Close):
+                    return action
+                if isinstance(action, Send):
+                    await asyncio.wait_for(write(action.message), _WRITE_SECONDS)
+                elif isinstance(action, OpenSession):
+                    await self._hooks.open(self, action.hello)
+        except TimeoutError:
+            return Close("DEADLINE_EXCEEDED", f"Nothing was read for {_WRITE_SECONDS:g} s.")
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+    async def _read(self, requests: AsyncIterator[pb.StreamRequest]) -> None:
+        end = Close("OK", "")
+        try:
+            async for message in requests:
+                self.feed(Said(message, message.ByteSize()))
+                while self._outbox.qsize() > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
+                    await asyncio.sleep(_PAUSE)
+        except grpc.RpcError as error:
+            end = Close("CANCELLED", str(error))
+        finally:
+            self._outbox.put_nowait(end)

@@ -1,0 +1,28 @@
+"""Who is at the other end of a TLS connection: taken from its certificate and from nothing else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from collector.ingest.ca import agent_of, serial_of
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An agent's certificate: whose it is and its serial in hex."""
+
+    agent_id: str
+    serial: str
+
+
+def peer_of(auth: Mapping[str, Iterable[bytes]]) -> Peer | None:
+    """The agent behind a gRPC context's `auth_context()`; None if it shows no agent's certificate."""
+    for pem in auth.get("x509_pem_cert", ()):
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+        except ValueError:
+            return None
+        agent_id = agent_of(certificate)
+        return Peer(agent_id, serial_of(certificate)) if agent_id else None
+    return None

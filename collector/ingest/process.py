@@ -1,0 +1,292 @@
+"""The ingest process: every part made once, in order, listened on, and taken down in the opposite order."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from collector.head import Head
+from collector.ingest import ca, enrollment, service
+from collector.ingest.attendance import Attendance
+from collector.ingest.clock import SteadyClock
+from collector.ingest.engine import Engine, retention_for
+from collector.ingest.errors import ListenError
+from collector.ingest.events import Terms
+from collector.intake import Intake
+from collector.metrics import Metrics
+from collector.presence import Policy as PresencePolicy
+from collector.query.service import QueryServicer
+from collector.rules.errors import RuleFileError
+from collector.rules.model import Group
+from collector.rules.schedule import Schedule
+from collector.store.alerts import load_alerts
+from collector.store.engine import Store, open_store
+from collector.store.errors import StoreError
+from collector.tickets.desk import Policy as DeskPolicy
+from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
+
+_WORKERS = 4
+_GRACE = 2.0
+
+log = logging.getLogger(__name__)
+LoadRules = Callable[[], Iterable[Group]]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Everything the ingest process is told. Addresses are host:port, times seconds; port 0 takes a free one.
+
+    `advertise` is what new agents are told as host:port; empty: this machine's name and the agents' port.
+    """
+
+    listen: str
+    enrollment_listen: str
+    query_socket: Path
+    ca_dir: Path
+    database: str
+    advertise: str = ""
+    interval: float = 15.0
+    heartbeat: float = 30.0
+    rewind_seconds: float = 1800.0
+    offline_after: float = 90.0
+    start_grace: float = 60.0
+    evaluation_interval: float = 1.0
+    unknown_after: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where it really listens."""
+
+    port: int
+    enrollment_port: int
+    query_socket: Path
+    advertise: str
+    ca_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """A running ingest process' parts, for whoever runs it inside a process of their own."""
+
+    bound: Bound
+    engine: Engine
+    servicer: service.IngestServicer
+    metrics: Metrics
+    load_rules: LoadRules
+
+    def reload(self) -> bool:
+        """Reads the rules again; a file with a mistake changes nothing. True if they were taken."""
+        try:
+            groups = tuple(self.load_rules())
+        except (RuleFileError, OSError) as error:
+            log.error("The rules stay as they are: %s", error, extra={"action": "reload_failed"})  # noqa: TRY400
+            return False
+        self.engine.reload(groups)
+        log.info("Rules are read again: %d groups.", len(groups), extra={"action": "reloaded"})
+        return True
+
+
+async def serve(
+    settings: IngestSettings,
+    *,
+    load_rules: LoadRules,
+    policy: DeskPolicy,
+    ready: Callable[[Bound], None] | None = None,
+) -> None:
+    """Runs until SIGTERM or SIGINT; SIGHUP reads the rules again. Raises before it serves what `running` raises."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with running(settings, load_rules=load_rules, policy=policy) as ingest:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, ingest.reload)
+        if ready is not None:
+            ready(ingest.bound)
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: DeskPolicy) -> AsyncIterator[Ingest]:
+    """The whole process while the block runs. Raises CaError, ListenError, StoreError, RuleFileError."""
+    groups = tuple(load_rules())
+    authority = ca.load(settings.ca_dir)
+    store = open_store(settings.database)
+    now = SteadyClock(time.time, time.monotonic)
+    metrics = Metrics()
+    engine = make_engine(settings, store, groups, Intake(store, policy), now, metrics)
+    presence = PresencePolicy(silence=settings.offline_after, grace=settings.start_grace)
+    attendance = Attendance(store, presence, engine.describe, now)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(store.close)
+        worker = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="database"))
+        attendance.load()
+        engine.start()
+        stack.push_async_callback(asyncio.to_thread, engine.stop)
+        servicer = service.IngestServicer(
+            store=store,
+            engine=engine,
+            attendance=attendance,
+            worker=worker,
+            terms=Terms(settings.interval, settings.heartbeat, settings.rewind_seconds),
+            now=now,
+            metrics=metrics,
+        )
+        bound = await _listen(stack, settings, authority, servicer, engine, store, worker, now, metrics)
+        stack.push_async_callback(_finish, servicer, asyncio.create_task(_tend(servicer)))
+        log.info("Agents are served on port %d.", bound.port, extra={"action": "serving"})
+        yield Ingest(bound, engine, servicer, metrics, load_rules)
+
+
+def make_engine(
+    settings: IngestSettings,
+    store: Store,
+    groups: tuple[Group, ...],
+    intake: Intake,
+    now: Callable[[], float],
+    metrics: Metrics,
+) -> Engine:
+    """The engine with the alerts the database holds, so that `for` goes on where it was. Raises StoreError."""
+    with store.read() as conn:
+        alerts = load_alerts(conn)
+    return Engine(
+        head=Head(retention=retention_for(groups)),
+        schedule=lambda host_online: Schedule(
+            groups,
+            alerts,
+            started_at=now(),
+            default_interval=settings.evaluation_interval,
+            unknown_after=settings.unknown_after,
+            host_online=host_online,
+        ),
+        commit=intake.alerts,
+        clock=now,
+        metrics=metrics,
+        tick=settings.evaluation_interval,
+    )
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    settings: IngestSettings,
+    authority: ca.Authority,
+    servicer: service.IngestServicer,
+    engine: Engine,
+    store: Store,
+    worker: ThreadPoolExecutor,
+    now: Callable[[], float],
+    metrics: Metrics,
+) -> Bound:
+    certificate = authority.server_certificate(names(settings), now())
+    metrics.certificate_end.labels("server").set(certificate.not_after)
+    metrics.certificate_end.labels("authority").set(authority.not_after)
+    pair = [(certificate.key_pem, certificate.chain_pem)]
+    mutual = grpc.ssl_server_credentials(pair, authority.ca_pem, require_client_auth=True)
+    agents = grpc.aio.server(options=service.OPTIONS)
+    ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, agents)
+    port = await _start(stack, agents, settings.listen, mutual, ingest_pb2.DESCRIPTOR.services_by_name)
+    advertise = settings.advertise or f"{socket.getfqdn()}:{port}"
+    joiners = grpc.aio.server(options=enrollment.OPTIONS)
+    enroller = enrollment.EnrollmentServicer(
+        store=store, authority=authority, advertise=advertise, worker=worker, now=now, metrics=metrics
+    )
+    enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(enroller, joiners)
+    plain = grpc.ssl_server_credentials(pair)
+    services = enrollment_pb2.DESCRIPTOR.services_by_name
+    enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
+    await _start_query(stack, settings.query_socket, QueryServicer(engine, metrics, now))
+    return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint)
+
+
+async def _start(
+    stack: contextlib.AsyncExitStack,
+    server: grpc.aio.Server,
+    address: str,
+    credentials: grpc.ServerCredentials,
+    services: Iterable[str],
+) -> int:
+    checks = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    for name in ("", *(f"czuwak.v1.{service_name}" for service_name in services)):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    _check_free(address)
+    try:
+        port: int = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise ListenError(f"Cannot listen on {address}: {error}") from error
+    await server.start()
+    stack.push_async_callback(server.stop, _GRACE)
+    stack.push_async_callback(checks.enter_graceful_shutdown)
+    return port
+
+
+async def _start_query(stack: contextlib.AsyncExitStack, path: Path, servicer: QueryServicer) -> None:
+    """Only who may enter the socket's folder may ask."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    server = grpc.aio.server()
+    query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise ListenError(f"Cannot listen on {path}; a socket's path has at most 107 bytes: {error}") from error
+    await server.start()
+    stack.push_async_callback(server.stop, _GRACE)
+
+
+async def _tend(servicer: service.IngestServicer) -> None:
+    while True:
+        await servicer.tend()
+        await asyncio.sleep(1.0)
+
+
+async def _finish(servicer: service.IngestServicer, tending: "asyncio.Task[None]") -> None:
+    """Says goodbye to every agent, then writes what is still to be written."""
+    await servicer.drain()
+    tending.cancel()
+    with contextlib.suppress(asyncio.CancelledError, StoreError):
+        await tending
+    await servicer.tend()
+
+
+def names(settings: IngestSettings) -> tuple[str, ...]:
+    """What the server's certificate is for: the advertised host, this machine's names, the addresses listened on."""
+    hosts = [address.rpartition(":")[0].strip("[]") for address in (settings.advertise, settings.listen) if address]
+    named = [host for host in hosts if host and not _any_address(host)]
+    return tuple(dict.fromkeys([*named, socket.gethostname(), socket.getfqdn(), "localhost", "127.0.0.1", "::1"]))
+
+
+def _any_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _check_free(address: str) -> None:
+    """gRPC's own message does not say what is wrong; an ordinary bind does."""
+    host, _, port = address.rpartition(":")
+    if port == "0":
+        return
+    try:
+        info = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(info[0], info[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(info[4])
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ListenError(f"Cannot listen on {address}: {why}. Is another collector running?") from error

@@ -1,0 +1,291 @@
+"""IngestService: who may speak, which stream is the newest, when one is cut. What streams mean is `session`'s."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+import grpc
+
+from collector.ingest.attendance import Attendance, Seen, identity_of
+from collector.ingest.engine import Engine
+from collector.ingest.events import (
+    Append,
+    Beat,
+    Committed,
+    Counted,
+    Drained,
+    Fenced,
+    Goodbye,
+    IntervalSet,
+    Mark,
+    Opened,
+    Revoked,
+    Terms,
+    Ticked,
+)
+from collector.ingest.facts import facts_of
+from collector.ingest.link import Hooks, Link
+from collector.ingest.peer import Peer, peer_of
+from collector.ingest.session import Session, begin, inherit, step
+from collector.metrics import Metrics
+from collector.store import enrollments, hosts
+from collector.store.engine import Store
+from collector.store.errors import StoreError
+from czuwak.v1 import ingest_pb2 as pb
+from czuwak.v1 import ingest_pb2_grpc
+
+MAX_MESSAGE = 4 << 20
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_concurrent_streams", 4),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Agents ping every 30 s; a server that counts that as abuse would cut them all.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
+    ("grpc.so_reuseport", 0),
+)
+_EVERYBODY = 10  # looks between two of everybody
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_Context = grpc.aio.ServicerContext[pb.StreamRequest, pb.StreamResponse]
+
+
+class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
+    """One per process. Everything runs in the event loop; the database only in `worker`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        attendance: Attendance,
+        worker: Executor,
+        terms: Terms,
+        now: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._attendance = attendance
+        self._worker = worker
+        self._terms = terms
+        self._now = now
+        self._metrics = metrics
+        self._links: set[Link] = set()
+        self._newest: dict[str, Link] = {}
+        self._books: dict[str, Session] = {}  # what was known of an agent when its last stream ended
+        self._revoked: frozenset[str] = frozenset()
+        self._looks = 0
+        self._draining = False
+        self._hooks = Hooks(now, lambda: engine.full, self._open, self._append, self._beat, self._goodbye, self._count)
+
+    async def Stream(  # type: ignore[override]  # noqa: N802 - the protocol's name; reads and writes by hand
+        self, request_iterator: AsyncIterator[pb.StreamRequest], context: _Context
+    ) -> None:
+        """One agent's stream, from its certificate to its end."""
+        peer = peer_of(context.auth_context())
+        if peer is None:
+            await self._refuse(context, "UNAUTHENTICATED", "no_certificate", "Show an agent's certificate.")
+            return
+        host = await self._admitted(peer, context)
+        if host is None:
+            return
+        link = Link(peer, begin(identity_of(host), self._terms, self._now()), self._hooks)
+        self._links.add(link)
+        self._metrics.streams.set(len(self._links))
+        try:
+            end = await link.run(request_iterator, context.write)
+        finally:
+            self._ended(link)
+        log.info("A stream ended: %s", end.detail or end.code, extra={"action": "stream_ended", "host": peer.agent_id})
+        if end.code != "OK":
+            await context.abort(grpc.StatusCode[end.code], end.detail)
+
+    async def tend(self) -> None:
+        """Once a second: deadlines, revocations, what is to be written. Never raises for a database that is away."""
+        for link in tuple(self._links):
+            link.feed(Ticked())
+        try:
+            seen = await self._database(partial(self._attendance.look, everybody=self._looks % _EVERYBODY == 0))
+        except StoreError as error:
+            self._attendance.trouble(error)
+        else:
+            self._looks += 1
+            self._apply(seen)
+        due = self._attendance.take()
+        try:
+            await self._database(partial(self._attendance.write, due))
+        except StoreError as error:
+            self._attendance.keep(due)
+            self._attendance.trouble(error)
+        for state, count in self._attendance.counts().items():
+            self._metrics.hosts.labels(state.value).set(count)
+
+    def set_interval(self, seconds: float) -> None:
+        """Every agent takes rounds this often from now on."""
+        for link in self._links:
+            link.feed(IntervalSet(seconds))
+
+    async def drain(self, patience: float = 3.0) -> None:
+        """Tells everybody to come back later and waits until they have gone."""
+        self._draining = True
+        for link in tuple(self._links):
+            link.feed(Drained())
+        until = self._now() + patience
+        while self._links and self._now() < until:  # noqa: ASYNC110 - also until a time
+            await asyncio.sleep(0.02)
+
+    # --- who may speak ---
+
+    async def _admitted(self, peer: Peer, context: _Context) -> hosts.Host | None:
+        if self._draining:
+            await self._refuse(context, "UNAVAILABLE", "draining", "The collector is stopping; come back later.")
+            return None
+        try:
+            host, revoked = await self._database(partial(self._look_up, peer))
+        except StoreError as error:
+            await self._refuse(context, "UNAVAILABLE", "database", f"The collector's database is away: {error}")
+            return None
+        if revoked or host is None or host.retired_at is not None or host.revoked_at is not None:
+            detail = "This identity is not valid here (any more); enrol this computer again."
+            await self._refuse(context, "PERMISSION_DENIED", "revoked", detail)
+            return None
+        return host
+
+    def _look_up(self, peer: Peer) -> tuple[hosts.Host | None, bool]:
+        with self._store.read() as conn:
+            return hosts.host(conn, peer.agent_id, None), peer.serial in enrollments.revoked_serials(conn)
+
+    async def _refuse(self, context: _Context, code: str, reason: str, detail: str) -> None:
+        self._metrics.refused.labels(reason).inc()
+        log.warning("A stream was refused: %s", detail, extra={"action": "stream_refused", "reason": reason})
+        await context.abort(grpc.StatusCode[code], detail)
+
+    def _apply(self, seen: Seen) -> None:
+        for host in self._attendance.judge(seen):
+            self._engine.forget(host)
+            self._books.pop(host, None)
+        for link in tuple(self._links):
+            host = link.peer.agent_id
+            now = (seen.active or {}).get(host, link.session.identity)
+            if link.peer.serial in seen.revoked:
+                link.feed(Revoked("This identity was revoked."))
+            elif now != link.session.identity:
+                link.feed(Drained())  # company, site or class changed: the next stream is stamped with the new ones
+
+    # --- what sessions want done ---
+
+    async def _open(self, link: Link, hello: pb.Hello) -> None:
+        try:
+            gen = await self._database(partial(self._open_session, link.peer.agent_id, hello))
+        except StoreError as error:
+            link.feed(Drained())
+            log.warning("A session cannot be opened: %s", error, extra={"action": "database_away"})
+            return
+        if not gen:
+            link.feed(Revoked("This identity was revoked."))
+            return
+        self._take_over(link, hello)
+        absence = pb.GoingAwayReason.Name(hello.last_absence.reason) if _known(hello.last_absence.reason) else ""
+        reason = absence.removeprefix("GOING_AWAY_REASON_").lower()
+        self._attendance.welcomed(link.session.identity, gen, reason, hello.last_absence.clean)
+        link.feed(Opened(gen))
+
+    def _open_session(self, host: str, hello: pb.Hello) -> int:
+        with self._store.write() as conn:
+            return hosts.open_session(
+                conn,
+                host,
+                at=self._now(),
+                facts=facts_of(hello.facts),
+                version=hello.agent_version[:64],
+                fingerprint=hello.machine_fingerprint[:128],
+            )
+
+    def _take_over(self, link: Link, hello: pb.Hello) -> None:
+        """The newest stream of an agent is the only one, and it starts from the older one's books."""
+        host = link.peer.agent_id
+        older = self._newest.get(host)
+        if older is not None and older is not link:
+            clone = older.session.hello.machine_fingerprint != hello.machine_fingerprint
+            older.feed(Fenced(clone))
+            self._books[host] = older.session
+            if clone:
+                self._attendance.note(host, "duplicate_identity", {"fingerprint": hello.machine_fingerprint[:128]})
+                log.warning("Two computers use one identity.", extra={"action": "duplicate_identity", "host": host})
+        if host in self._books:
+            link.session = inherit(link.session, self._books.pop(host))
+        self._newest[host] = link
+
+    def _append(self, link: Link, batch: Append) -> None:
+        identity, host = link.session.identity, link.peer.agent_id
+        acked = _Acked(self._acked, asyncio.get_running_loop(), host)
+        self._engine.append(host, identity.instance, link.session.terms.interval, batch, acked)
+        if batch.edge:
+            self._attendance.live(host)
+
+    def _acked(self, host: str, marks: tuple[Mark, ...]) -> None:
+        link = self._newest.get(host)
+        if link is not None:
+            link.feed(Committed(marks))
+        elif host in self._books:
+            self._books[host], _ = step(self._books[host], Committed(marks), self._now())
+
+    def _beat(self, link: Link, beat: Beat) -> None:
+        if beat.offset is not None:
+            self._attendance.offset(link.peer.agent_id, beat.offset)
+
+    def _goodbye(self, link: Link, goodbye: Goodbye) -> None:
+        host = link.peer.agent_id
+        if self._newest.get(host) is link:
+            self._engine.goodbye(host, self._now())
+            self._attendance.goodbye(host, goodbye.reason, goodbye.expected_back)
+
+    def _count(self, link: Link, counted: Counted) -> None:
+        self._metrics.batches.labels(counted.result).inc()
+        if counted.result not in ("live", "replayed", "duplicate"):
+            fields = {"action": counted.result, "host": link.peer.agent_id}
+            log.info("Refused from an agent: %s", counted.detail, extra=fields)
+
+    def _ended(self, link: Link) -> None:
+        self._links.discard(link)
+        self._metrics.streams.set(len(self._links))
+        host = link.peer.agent_id
+        if self._newest.get(host) is link:
+            del self._newest[host]
+            self._books[host] = link.session
+            self._attendance.ended(host, link.session.gen)
+
+    async def _database(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+class _Acked:
+    """Hands marks from the engine's thread to the event loop; equal for one host, so that its marks travel together."""
+
+    __slots__ = ("_call", "_host", "_loop")
+
+    def __init__(
+        self, call: Callable[[str, tuple[Mark, ...]], None], loop: asyncio.AbstractEventLoop, host: str
+    ) -> None:
+        self._call, self._loop, self._host = call, loop, host
+
+    def __call__(self, marks: tuple[Mark, ...]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._call, self._host, marks)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Acked) and other._host == self._host
+
+    def __hash__(self) -> int:
+        return hash(self._host)
+
+
+def _known(reason: int) -> bool:
+    return reason in pb.GoingAwayReason.values()

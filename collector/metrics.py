@@ -1,0 +1,50 @@
+"""The collector's own metrics in a registry of its own; made in the composition root, handed to who counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """Every family of the ingest process. Counters and histograms are safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        self.batches = Counter("czuwak_collector_batches", "Batches by what became of them.", ["result"], registry=r)
+        self.samples = Counter("czuwak_collector_samples", "Values taken into the head.", registry=r)
+        self.streams = Gauge("czuwak_collector_streams", "Agents connected now.", registry=r)
+        self.refused = Counter("czuwak_collector_streams_refused", "Streams refused by reason.", ["reason"], registry=r)
+        self.enrollments = Counter("czuwak_collector_enrollments", "Enrolments by outcome.", ["result"], registry=r)
+        self.evaluation = Histogram(
+            "czuwak_collector_evaluation_seconds", "Judging all groups that were due.", registry=r, buckets=_FAST
+        )
+        self.commit = Histogram(
+            "czuwak_collector_commit_seconds", "One transaction of alerts and tickets.", registry=r, buckets=_FAST
+        )
+        self.ack_lag = Histogram(
+            "czuwak_collector_ack_lag_seconds", "From a batch's append to its ack.", registry=r, buckets=_FAST
+        )
+        self.failures = Counter(
+            "czuwak_collector_engine_failures", "Failed work of the engine by kind.", ["work"], registry=r
+        )
+        self.database_up = Gauge("czuwak_collector_database_up", "1 while the database takes writes.", registry=r)
+        self.database_errors = Counter("czuwak_collector_database_errors", "Failed transactions.", registry=r)
+        self.rules_failing = Gauge("czuwak_collector_rules_failing", "Rules whose last evaluation failed.", registry=r)
+        self.alerts = Gauge("czuwak_collector_alerts", "Alerts held, by state.", ["state"], registry=r)
+        self.inbox = Gauge("czuwak_collector_inbox_depth", "Work waiting for the engine.", registry=r)
+        self.waiting = Gauge("czuwak_collector_unacked_batches", "Batches waiting for a commit.", registry=r)
+        self.head_hosts = Gauge("czuwak_collector_head_hosts", "Hosts with samples in memory.", registry=r)
+        self.head_series = Gauge("czuwak_collector_head_series", "Series in memory.", registry=r)
+        self.head_samples = Gauge("czuwak_collector_head_samples", "Samples in memory.", registry=r)
+        self.head_bytes = Gauge("czuwak_collector_head_bytes", "Memory of the head's arrays.", registry=r)
+        self.hosts = Gauge("czuwak_collector_hosts", "Hosts by presence.", ["presence"], registry=r)
+        self.certificate_end = Gauge(
+            "czuwak_collector_certificate_expiry_timestamp_seconds",
+            "When a certificate of our own ends.",
+            ["certificate"],
+            registry=r,
+        )
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,1 @@
+"""Live values for the web, served on a socket of this machine."""
