@@ -101,11 +101,30 @@ class Frame:
         """True when no two rows have the same labels."""
         return self.groups(self.columns).size == self.size
 
+    def rows_of(self, labels: Labels) -> NDArray[np.intp]:
+        """The rows that have exactly these labels; the index is made at the first question and kept."""
+        codes = [self.symbols.find(labels.get(name)) for name in self.columns]
+        if None in codes or any(name not in self.columns for name, _ in labels):
+            return np.zeros(0, np.intp)
+        numbers, order, starts = self.memo("rows_of", self._index)
+        group = numbers.get(np.array(codes, np.int32).tobytes(), -1)
+        return order[starts[group] : starts[group + 1]] if group >= 0 else np.zeros(0, np.intp)
+
     def labels(self, rows: Iterable[int]) -> tuple[Labels, ...]:
         """Label sets of these rows; each is decoded once."""
         if not self._labels:
             self._labels = [None] * self.size
         return tuple(self._labels[row] or self._decode(row) for row in rows)
+
+    def _index(self) -> tuple[dict[bytes, int], NDArray[np.intp], NDArray[np.intp]]:
+        """Group number by the bytes of its codes; rows by group, and where each group begins."""
+        groups = self.groups(self.columns)
+        first = [column[groups.first] for column in self.columns.values()]
+        raw = np.stack(first, axis=1).astype(np.int32).tobytes() if first else b""
+        width = 4 * len(first)
+        numbers = {raw[i * width : (i + 1) * width]: i for i in range(groups.size)}
+        starts = np.append(0, np.cumsum(np.bincount(groups.ids, minlength=groups.size)))
+        return numbers, np.argsort(groups.ids, kind="stable"), starts
 
     def _decode(self, row: int) -> Labels:
         pairs = ((n, int(c[row])) for n, c in self.columns.items())

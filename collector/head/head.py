@@ -111,9 +111,15 @@ class Head:
             now = set(series)
             ended = list(self._owners.get(owner, set()) - now)
             self._owners[owner] = now
+            if not now:
+                del self._owners[owner]
         blocks = [self._single(one) for one in (*series, *ended)]
-        for block, value in zip(blocks, (*values, *(STALE for _ in ended)), strict=True):
-            self._put(block, block.rows, at, None, np.array([value]))
+        numbers = np.array([*values, *(STALE for _ in ended)], np.float64)
+        if len(numbers) != len(blocks):
+            raise HeadError(f"{len(values)} values for {len(series)} series")
+        late = self._append_singles(blocks, _milli(at), numbers)
+        for place in late.tolist():
+            self._put(blocks[place], blocks[place].rows, at, None, numbers[place : place + 1])
 
     def mark_stale(self, host: str, at: float) -> None:
         """Every series of the host ends at this time; an unknown host is none."""
@@ -175,6 +181,20 @@ class Head:
         blocks = (*self._hosts.values(), *self._singles.values())
         samples = sum(int(self._slab.end[b.index] - self._slab.begin[b.index]) * len(b.rows) for b in blocks)
         return HeadStats(len(self._hosts), self._table.live, samples, self._slab.bytes)
+
+    def _append_singles(self, blocks: Sequence[_Host], at: float, values: _Floats) -> NDArray[np.intp]:
+        """One scatter for all series that are older than `at` and have room; the places of the others are returned."""
+        slab = self._slab
+        hosts = np.array([block.index for block in blocks], np.intp)
+        rows = np.array([block.rows[0] for block in blocks], np.intp)
+        end = slab.end[hosts]
+        newer = (end == slab.begin[hosts]) | (slab.times[hosts, np.maximum(end - 1, 0)] < at)
+        ready = newer & (end < slab.slots)
+        hosts, rows, end = hosts[ready], rows[ready], end[ready]
+        slab.times[hosts, end] = at
+        slab.values[rows, end] = values[ready]
+        slab.end[hosts] = end + 1
+        return np.flatnonzero(~ready)
 
     def _block(self, host: str, schema: bytes) -> _Host:
         asleep = self._dormant.get(host)

@@ -105,8 +105,9 @@ class Selection:
     def _gather(self, low: NDArray[np.intp], high: NDArray[np.intp], width: int) -> Windows:
         place, slab = self._place, self._slab
         slots = np.clip(low[:, None] + np.arange(width), 0, np.maximum(high - 1, 0)[:, None])
-        times = slab.times[place.hosts[:, None], slots]
-        values = slab.values[place.rows[:, None], slots[place.host_of]]
+        # One flat index each: several times faster than a pair of broadcast ones.
+        times = slab.times.reshape(-1).take(place.hosts[:, None] * slab.slots + slots)
+        values = slab.values.reshape(-1).take(place.rows[:, None] * slab.slots + slots[place.host_of])
         counts = (high - low)[place.host_of]
         windows = Windows(values, counts, times, place.host_of)
         gaps = stale(values)

@@ -82,17 +82,15 @@ class Result:
     """The matching vector, and for which label sets there was data at all."""
 
     vector: Vector
-    _rows: Rows
-    _known: list[frozenset[Labels]] = field(default_factory=list, repr=False)
+    _rows: Rows = field(repr=False)
 
     def considered(self, labels: Labels) -> bool:
         """True when there was data for these result labels; the metric's name does not matter.
 
-        The first question decodes the known rows; none asked, none decoded.
+        Nothing is decoded: the label set is looked up in an index that lives as long as the set of series.
         """
-        if not self._known:
-            self._known.append(frozenset(_nameless(one) for one in self.considered_labels()))
-        return _nameless(labels) in self._known[0]
+        rows = self._rows.frame.nameless.rows_of(labels.without(NAME))
+        return bool(self._rows.known[rows].any())
 
     def considered_labels(self) -> Iterable[Labels]:
         """Every label set there was data for, as the expression's result would carry it."""
@@ -119,7 +117,3 @@ def refuse_duplicates(rows: Rows) -> None:
     groups = rows.frame.groups(rows.frame.names)
     if bool((np.bincount(groups.ids[rows.present], minlength=1) > 1).any()):
         raise EvaluationError("vector cannot contain metrics with the same labelset")
-
-
-def _nameless(labels: Labels) -> Labels:
-    return labels.without(NAME) if labels.get(NAME) else labels
