@@ -1,0 +1,107 @@
+"""The computers: who is there, and one computer's page with its live values, timeline and open tickets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, g, render_template, request, url_for
+
+from collector.store import hosts, search, tickets
+from collector.store.hosts import Host, HostEvent
+from collector.tickets.query import Field, Query, Term
+from web import vitals as vital
+from web import words
+from web.live import Unavailable
+from web.settings import parts
+from web.translate import gettext as _
+
+PAGE = 100
+_EVENTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a host's timeline."""
+
+    at: float
+    sentence: str
+    mood: str
+
+
+def blueprint() -> Blueprint:
+    """The hosts' pages."""
+    pages = Blueprint("hosts", __name__)
+    pages.add_url_rule("/hosts", "index", index)
+    pages.add_url_rule("/hosts/<host_id>", "show", show)
+    pages.add_url_rule("/hosts/<host_id>/vitals", "vitals", vitals)
+    return pages
+
+
+def index() -> str:
+    """Every computer by name, or those with `text` in name, site or company."""
+    text = request.args.get("text", "").strip()[:200]
+    start = max(0, request.args.get("start", 0, type=int))
+    with parts().store.read() as conn:
+        found = hosts.hosts(conn, scope=g.scope, text=text or None)
+        counts = tickets.open_by_host(conn, g.scope)
+    more = start + PAGE
+    return render_template(
+        "hosts.html",
+        view="hosts",
+        text=text,
+        total=len(found),
+        hosts=found[start:more],
+        open_counts=counts,
+        next_url=url_for("hosts.index", text=text or None, start=more) if more < len(found) else None,
+    )
+
+
+def show(host_id: str) -> str:
+    """One computer; its live values where the collector answers, all else from the database."""
+    here, host = parts(), _find(host_id)
+    wanted = Query((Term(Field.HOST, (host.name,)),))
+    with here.store.read() as conn:
+        events = hosts.host_events(conn, host.id, limit=_EVENTS)
+        found = search.search(conn, wanted, g.scope, at=here.now(), user_id=g.user.id)
+    return render_template(
+        "host.html",
+        view="hosts",
+        host=host,
+        events=[_line(event) for event in events],
+        tickets=[ticket for ticket in found.tickets if ticket.host_id == host.id],
+        vitals=_vitals(host),
+    )
+
+
+def vitals(host_id: str) -> str:
+    """The live values alone, for renewing them in place."""
+    host = _find(host_id)
+    return render_template("_vitals.html", host=host, vitals=_vitals(host))
+
+
+def _find(host_id: str) -> Host:
+    with parts().store.read() as conn:
+        host = hosts.host(conn, host_id, g.scope)
+    if host is None:
+        abort(404)
+    return host
+
+
+def _vitals(host: Host) -> vital.Vitals | None:
+    found = vital.read(parts().live, host.instance)
+    return None if isinstance(found, Unavailable) else found
+
+
+def _line(event: HostEvent) -> Line:
+    moods = {"away_unexplained": "alarm", "online": "good", "unknown": "unsure"}
+    presence = str(event.detail.get("presence", event.kind))
+    return Line(event.at, _sentence(event.kind, presence, event.detail), moods.get(presence, ""))
+
+
+def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
+    if kind == "enrolled":
+        return _("enrolled")
+    if kind == "retired":
+        return _("retired")
+    name = str(words.PRESENCE.get(presence, presence))
+    reason = str(detail.get("reason") or "")
+    return f"{name} ({reason})" if reason else name
