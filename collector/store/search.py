@@ -17,7 +17,7 @@ from collector.store.errors import BadCursor
 from collector.store.hosts import Scope, in_scope
 from collector.store.tickets import select_tickets, ticket_of
 from collector.tickets.priority import Priority
-from collector.tickets.query import Field, Query, Term, View
+from collector.tickets.query import Field, Query, Term, View, seconds
 from collector.tickets.ticket import WAITING, Status, Ticket
 
 MAX_LIMIT = 200
@@ -138,8 +138,8 @@ def _condition(conn: Connection, term: Term, value: str, at: float, user_id: int
         Field.STATE: lambda: _state(value),
         Field.PRIORITY: lambda: _c.priority == int(Priority[value]),
         Field.NUMBER: lambda: _number(value),
-        Field.OLDER: lambda: _c.created_at < at - term.seconds,
-        Field.NEWER: lambda: _c.created_at > at - term.seconds,
+        Field.OLDER: lambda: _c.created_at < at - seconds(value),
+        Field.NEWER: lambda: _c.created_at > at - seconds(value),
     }
     return makers[term.field]()
 

@@ -88,7 +88,7 @@ def timeline(conn: Connection, ticket_id: int, *, public_only: bool = False) -> 
 
 
 def related(conn: Connection, ticket: Ticket, *, limit: int = 5) -> list[Ticket]:
-    """Earlier tickets of the same company by problem, host or rule, the likest first; `resolution` says how they ended."""
+    """Earlier tickets of the company by problem, host or rule, the likest first; `resolution` says how they ended."""
     c = t.ticket.c
     likeness = [c.dedup_key == ticket.dedup_key] if ticket.dedup_key else []
     likeness += [c.host_id == ticket.host_id] if ticket.host_id else []

@@ -56,11 +56,6 @@ class Term:
     values: tuple[str, ...]
     negated: bool = False
 
-    @property
-    def seconds(self) -> int:
-        """The age of an `older:` or `newer:` term."""
-        return _seconds(self.values[0])
-
     def __str__(self) -> str:
         sign = "-" if self.negated else ""
         if self.field is Field.TEXT:
@@ -92,6 +87,11 @@ def parse(text: str) -> Query:
     if len(terms) > MAX_TERMS:
         raise QueryError(f"the search has more than {MAX_TERMS} conditions", 1)
     return Query(terms)
+
+
+def seconds(age: str) -> int:
+    """How long "2d" is."""
+    return int(age[:-1]) * _UNITS[age[-1]]
 
 
 def _terms(text: str) -> Iterator[Term]:
@@ -200,10 +200,6 @@ def _number(word: str, at: int) -> str:
     if re.fullmatch(r"\d{1,9}", word, re.ASCII):
         return str(int(word))
     raise QueryError(f"{word!r} is not a ticket number; write CZ-2026-000123 or 123", at + 1)
-
-
-def _seconds(age: str) -> int:
-    return int(age[:-1]) * _UNITS[age[-1]]
 
 
 def _written(word: str) -> str:
