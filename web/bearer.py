@@ -20,6 +20,7 @@ _USE_EVERY = 60.0  # seconds between two notes that a token is in use
 class Caller:
     """An admitted program: as whom it acts, and which companies it sees (None: all)."""
 
+    token_id: int
     actor: Actor
     scope: Scope
 
@@ -30,7 +31,7 @@ def admit(parts: Parts, scope: str) -> Caller:
     if given is None or given.type != "bearer" or not given.token:
         raise Problem(401, "Send Authorization: Bearer <token>.", headers={"WWW-Authenticate": REALM})
     with parts.store.read() as connection:
-        token = api_tokens.verify_api_token(connection, given.token, parts.now())
+        token = api_tokens.verify(connection, given.token, parts.now())
         owner = users.user(connection, token.user_id) if token and token.user_id is not None else None
     if token is None or (owner is not None and owner.disabled_at is not None):
         raise refused(parts)
@@ -38,7 +39,8 @@ def admit(parts: Parts, scope: str) -> Caller:
         wanted = f'{REALM}, error="insufficient_scope", scope="{scope}"'
         raise Problem(403, f"The token lacks the scope {scope}.", headers={"WWW-Authenticate": wanted})
     note_use(parts, token)
-    return Caller(Actor(token.user_id, owner.name if owner else token.name, "api"), narrowed(token, owner))
+    actor = Actor(token.user_id, owner.name if owner else token.name, "api")
+    return Caller(token.id, actor, narrowed(token, owner))
 
 
 def narrowed(token: ApiToken, owner: users.User | None) -> Scope:
@@ -69,4 +71,4 @@ def note_use(parts: Parts, token: ApiToken) -> None:
     at = parts.now()
     if token.last_used_at is None or token.last_used_at < at - _USE_EVERY:
         with parts.store.write() as connection:
-            api_tokens.note_api_token_use(connection, token.id, at)
+            api_tokens.note_use(connection, token.id, at)

@@ -15,7 +15,9 @@ def schemas() -> Plain:
     number: Plain = {**text(), "examples": ["CZ-2026-000123"]}
     return {
         "Ticket": record(ticket_fields(number)),
-        "TicketList": record({"tickets": listed("Ticket"), "next": nullable(text())}),
+        "TicketList": record(
+            {"tickets": listed("Ticket"), "total": {"type": "integer", "minimum": 0}, "next": nullable(text())}
+        ),
         "NewTicket": record(new_ticket_fields(), required=("title",)),
         "TicketPatch": {**record(patch_fields(), required=()), "minProperties": 1},
         "Comment": record({"id": {"type": "integer"}, "at": TIME, "author": text(), "public": FLAG, "text": text()}),
