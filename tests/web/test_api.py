@@ -21,6 +21,7 @@ from collector.store import Store, api_tokens, enrollments, hosts, open_store, u
 from collector.tickets.action import Comment
 from collector.tickets.ticket import Actor, NewTicket
 from web import api, openapi
+from web.app import create_app
 from web.live import Live
 from web.settings import WebSettings
 
@@ -569,3 +570,39 @@ def test_every_time_is_rfc_3339_in_utc(world: World) -> None:
     times = [value for name, value in ticket.items() if name.endswith("_at") and value]
     assert times
     assert all(value.endswith("Z") and datetime.fromisoformat(value).timestamp() == AT for value in times)
+
+
+# Inside the whole application
+
+
+@pytest.fixture
+def whole(world: World) -> FlaskClient:
+    settings = WebSettings(b"a secret of thirty-two bytes len", now=world.clock)
+    return create_app(world.store, world.intake, Live(""), settings).test_client()
+
+
+def test_the_whole_application_asks_programs_for_no_login_and_no_form_key(world: World, whole: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {world.token()}"}
+    answer = whole.post("/api/v1/tickets", json={"title": "x", "company": "alfa"}, headers=headers)
+    assert answer.status_code == 201
+    assert "Set-Cookie" not in answer.headers
+    assert whole.get("/api/openapi.json").get_json() == DOCUMENT
+
+
+@pytest.mark.parametrize("path", ["/api/", "/api/nowhere", "/api/v1/tickets/x/y/z"])
+def test_the_whole_application_says_problem_for_every_wrong_address(whole: FlaskClient, path: str) -> None:
+    answer = whole.get(path)
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+def test_the_whole_application_takes_64_kib_from_programs(world: World, whole: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {world.token()}", "Content-Type": "application/json"}
+    long = b'{"title": "' + b"x" * 66_000 + b'"}'
+    assert whole.post("/api/v1/tickets", data=long, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready", "/metrics"])
+def test_the_whole_application_asks_supervisors_for_no_login(whole: FlaskClient, path: str) -> None:
+    answer = whole.get(path)
+    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+    assert "Set-Cookie" not in answer.headers
