@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from collector.store import Store, open_store, upgrade
 from collector.store.hosts import add_company
@@ -68,7 +69,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Postgres) -> str:
     """Name of an upgraded database with the company `acme`, to copy from."""
-    return _prepared(postgres.create()).rpartition("/")[2].partition("?")[0]
+    return make_url(_prepared(postgres.create())).database or ""
 
 
 @pytest.fixture(scope="session")
