@@ -75,14 +75,16 @@ class Statvfs:
 
     def _wait(self, stuck: int) -> None:
         deadline = time.monotonic() + self._seconds
+        answered = True
         while len(self._answers) < len(self._asked) and (left := deadline - time.monotonic()) > 0:
-            self._staff(stuck)
+            # One worker is enough for healthy mounts. Another comes each time they were not done within a moment.
+            if self._threads <= stuck or not answered:
+                self._staff(stuck)
             if self._threads <= stuck:
                 return
             self._changed.notify_all()
-            self._changed.wait(min(left, _PATIENCE))
+            answered = self._changed.wait(min(left, _PATIENCE))
 
-    # One worker is enough for healthy mounts. Another comes each time nothing was answered for a moment.
     def _staff(self, stuck: int) -> None:
         if self._waiting and self._threads < min(WORKERS + stuck, THREADS):
             self._threads += 1
