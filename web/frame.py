@@ -45,6 +45,7 @@ def install(app: Flask) -> None:
         impact_names=words.IMPACT,
         urgency_names=words.URGENCY,
         level_names=words.LEVEL,
+        urgency_levels=words.URGENCY_LEVEL,
         role_names=words.ROLE,
         class_names=words.CLASS,
         presence_names=words.PRESENCE,

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from web import translate
 from web.language import language
 from web.settings import parts
+from web.translate import gettext as _
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -43,8 +44,10 @@ def local(at: float) -> datetime:
 
 
 def day(at: float) -> str:
-    """`23 lis 2026`; the year only where it is not this one."""
+    """`today`, `21 lis`, `30 gru 2025`: the year only where it is not this one."""
     moment = local(at)
+    if moment.date() == local(parts().now()).date():
+        return _("today")
     this_year = local(parts().now()).year == moment.year
     return format_skeleton("MMMd" if this_year else "yMMMd", moment, locale=locale())
 

@@ -208,7 +208,8 @@ def _wanted(act: str, form: Form) -> str:
                 user = users.user(conn, form.get("user", 0, type=int))
             return _("Assign it to %(name)s", name=user.name) if user else _("Put it back: nobody has it")
         case "priority":
-            impact, urgency = (words.LEVEL[Level(form.get(n, 1, type=int))] for n in ("impact", "urgency"))
+            impact = words.LEVEL[Level(form.get("impact", 1, type=int))]
+            urgency = words.URGENCY_LEVEL[Level(form.get("urgency", 1, type=int))]
             return _("Set impact %(impact)s and urgency %(urgency)s", impact=impact, urgency=urgency)
         case "queue":
             return _("Hand it over to %(queue)s", queue=words.queue_name(words.queue_key(form.get("queue", ""))))

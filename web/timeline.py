@@ -48,10 +48,10 @@ class Facts:
         value = self.word(name)
         return str(words.STATUS[Status(value)]) if value in set(Status) else value
 
-    def level(self, name: str) -> str:
+    def level(self, name: str, names: Mapping[Level, object]) -> str:
         """A level's name in the reader's language."""
         value = self.word(name).upper()
-        return str(words.LEVEL[Level[value]]) if value in Level.__members__ else value
+        return str(names[Level[value]]) if value in Level.__members__ else value
 
 
 def lines(events: Iterable[TicketEvent], *, unit: str = "") -> Sequence[Line]:
@@ -169,8 +169,8 @@ def _priority(facts: Facts, event: TicketEvent, unit: str) -> str:
             "priority %(before)s → %(after)s (impact %(impact)s × urgency %(urgency)s)",  # noqa: RUF001 - typography
             before=before,
             after=after,
-            impact=facts.level("impact"),
-            urgency=facts.level("urgency"),
+            impact=facts.level("impact", words.LEVEL),
+            urgency=facts.level("urgency", words.URGENCY_LEVEL),
         )
     return _("priority %(before)s → %(after)s", before=before, after=after)
 

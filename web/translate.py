@@ -28,6 +28,11 @@ def lazy_gettext(sentence: str) -> object:
     return babel.lazy_gettext(sentence)
 
 
+def lazy_pgettext(context: str, sentence: str) -> object:
+    """As `lazy_gettext`, for a word that is translated differently in this context."""
+    return babel.lazy_pgettext(context, sentence)
+
+
 def locale() -> str:
     """`en` or `pl`; English outside of a request."""
     return str(babel.get_locale() or "en")

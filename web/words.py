@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from collector.tickets.ticket import Kind, Level, Source, Status
 from web.translate import lazy_gettext as _
+from web.translate import lazy_pgettext
 
 STATUS: Mapping[Status, object] = {
     Status.NEW: _("new"),
@@ -49,6 +50,11 @@ URGENCY: Mapping[Level, object] = {
     Level.LOW: _("low: it can wait"),
 }
 LEVEL: Mapping[Level, object] = {Level.HIGH: _("high"), Level.MEDIUM: _("medium"), Level.LOW: _("low")}
+URGENCY_LEVEL: Mapping[Level, object] = {
+    Level.HIGH: lazy_pgettext("urgency", "high"),
+    Level.MEDIUM: lazy_pgettext("urgency", "medium"),
+    Level.LOW: lazy_pgettext("urgency", "low"),
+}
 ROLE: Mapping[str, object] = {"technician": _("technician"), "admin": _("administrator")}
 CLASS: Mapping[str, object] = {
     "server": _("server"),

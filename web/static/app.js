@@ -29,6 +29,8 @@ document.addEventListener("toggle", (event) => {
   menu.querySelector(".sheet :is(select, textarea, input:not([type=hidden]), button, a)")?.focus();
 }, true);
 
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- keys
 
 const rows = () => [...document.querySelectorAll("#queue tbody tr")];
