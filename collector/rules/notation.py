@@ -9,7 +9,7 @@ from collector.rules.errors import RuleError
 
 MOST_POINTS = 200_000
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|0x[0-9a-fA-F]+|[iI]nf|[nN]a[nN])"
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|[iI]nf|[nN]a[nN])"
 _POINTS = re.compile(rf"({_NUMBER})(?:([-+])({_NUMBER.removeprefix('[-+]?')}))?(?:x(\d+))?")
 _GAP = re.compile(r"(_|stale)(?:x(\d+))?")
 _NAME = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
@@ -54,10 +54,10 @@ def _points(word: str) -> Iterator[float | None]:
     if match is None or (match[2] and not match[4]):
         kind = "native histograms are not supported" if word.startswith("{{") else "not values"
         raise RuleError(f"{kind}: {word[:40]!r}")
-    start = _number(match[1])
+    start = float(match[1])
     if not match[4]:
         return iter([start])
-    slope = _number(match[3] or "0") * (-1 if match[2] == "-" else 1)
+    slope = float(match[3] or "0") * (-1 if match[2] == "-" else 1)
     return _line(start, slope, _count(match[4]))
 
 
@@ -76,10 +76,6 @@ def _count(text: str) -> int:
     if len(text) > 6:
         raise RuleError(f"more than {MOST_POINTS} values in one series")
     return int(text)
-
-
-def _number(text: str) -> float:
-    return float(int(text, 16)) if "0x" in text else float(text)
 
 
 def _unquoted(text: str) -> str:

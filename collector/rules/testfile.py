@@ -92,6 +92,9 @@ def load_tests(path: Path) -> TestFile:
         fuzzy=reader.text(fields.get("fuzzy_compare")) == "true",
         tests=tuple(reader.test(item, interval) for item in reader.items(fields.get("tests"))),
     )
+    for key in ("evaluation_interval", "interval"):
+        if key in fields and not interval:
+            reader.wrong(fields[key], f"{key} must be longer than 0")
     if reader.mistakes:
         raise RuleFileError(tuple(sorted(reader.mistakes)))
     return file
