@@ -16,10 +16,10 @@ from typing import TypeVar
 from collector.alerts.alert import Alert, AlertChanges
 from collector.head import Head, UnknownSchemaError
 from collector.head.decode import column, decode
-from collector.ingest.errors import EngineStoppedError
 from collector.ingest.events import Append, Mark
 from collector.labels import Labels
 from collector.metrics import Metrics
+from collector.query.errors import EngineStoppedError
 from collector.rules.model import Group
 from collector.rules.schedule import Schedule
 

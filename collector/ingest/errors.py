@@ -29,10 +29,6 @@ class EnrollmentError(IngestError):
         self.code = code
 
 
-class EngineStoppedError(IngestError):
-    """The engine thread has ended and takes nothing more."""
-
-
 @dataclass(slots=True)
 class PayloadError(IngestError):
     """A schema or a batch is refused; `reason` is what the nack says and `detail` one sentence for the log."""

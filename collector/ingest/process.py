@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
 
 from collector.head import Head
 from collector.ingest import ca, enrollment, service
@@ -33,10 +33,10 @@ from collector.rules.model import Group
 from collector.rules.schedule import Schedule
 from collector.store.alerts import load_alerts
 from collector.store.engine import Store, open_store
-from collector.store.errors import StoreError
 from collector.tickets.desk import Policy as DeskPolicy
 from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
 
+LOOK_SECONDS = 1.0  # between two looks at revocations and deadlines
 _WORKERS = 4
 _GRACE = 2.0
 
@@ -86,6 +86,7 @@ class Ingest:
     servicer: service.IngestServicer
     metrics: Metrics
     load_rules: LoadRules
+    tending: "asyncio.Task[None]"
 
     def reload(self) -> bool:
         """Reads the rules again; a file with a mistake changes nothing. True if they were taken."""
@@ -115,7 +116,10 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, ingest.reload)
         if ready is not None:
             ready(ingest.bound)
-        await stop.wait()
+        stopped = asyncio.create_task(stop.wait())
+        # Without the tending nobody is cut and no deadline passes: better to end and be started again.
+        await asyncio.wait({stopped, ingest.tending}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
@@ -147,9 +151,10 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
             metrics=metrics,
         )
         bound = await _listen(stack, settings, authority, servicer, engine, store, worker, now, metrics)
-        stack.push_async_callback(_finish, servicer, asyncio.create_task(_tend(servicer)))
+        tending = asyncio.create_task(_tend(servicer))
+        stack.push_async_callback(_finish, servicer, tending)
         log.info("Agents are served on port %d.", bound.port, extra={"action": "serving"})
-        yield Ingest(bound, engine, servicer, metrics, load_rules)
+        yield Ingest(bound, engine, servicer, metrics, load_rules, tending)
 
 
 def make_engine(
@@ -208,7 +213,7 @@ async def _listen(
     plain = grpc.ssl_server_credentials(pair)
     services = enrollment_pb2.DESCRIPTOR.services_by_name
     enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
-    await _start_query(stack, settings.query_socket, QueryServicer(engine, metrics, now))
+    await _start_query(stack, settings.query_socket, QueryServicer(engine.call, metrics, now))
     return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint)
 
 
@@ -236,8 +241,7 @@ async def _start(
 
 async def _start_query(stack: contextlib.AsyncExitStack, path: Path, servicer: QueryServicer) -> None:
     """Only who may enter the socket's folder may ask."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    _make_room(path)
     server = grpc.aio.server()
     query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
     try:
@@ -248,17 +252,26 @@ async def _start_query(stack: contextlib.AsyncExitStack, path: Path, servicer: Q
     stack.push_async_callback(server.stop, _GRACE)
 
 
+def _make_room(path: Path) -> None:
+    """A socket left by a process that was killed is in the way of the next one."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ListenError(f"Cannot make the socket {path}: {error.strerror}.") from error
+
+
 async def _tend(servicer: service.IngestServicer) -> None:
     while True:
         await servicer.tend()
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _finish(servicer: service.IngestServicer, tending: "asyncio.Task[None]") -> None:
     """Says goodbye to every agent, then writes what is still to be written."""
     await servicer.drain()
     tending.cancel()
-    with contextlib.suppress(asyncio.CancelledError, StoreError):
+    with contextlib.suppress(asyncio.CancelledError):
         await tending
     await servicer.tend()
 
@@ -278,7 +291,7 @@ def _any_address(host: str) -> bool:
 
 
 def _check_free(address: str) -> None:
-    """gRPC's own message does not say what is wrong; an ordinary bind does."""
+    """The message of gRPC does not say what is wrong; an ordinary bind does."""
     host, _, port = address.rpartition(":")
     if port == "0":
         return

@@ -4,16 +4,16 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NoReturn, TypeVar
+from concurrent.futures import Future
+from typing import NoReturn, Protocol, TypeVar
 
 import grpc
 
 from collector.head import Head
-from collector.ingest.engine import Engine
-from collector.ingest.errors import EngineStoppedError
 from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.promql import EvaluationError, Plan, PlanError, evaluate, evaluate_range, plan
+from collector.query.errors import EngineStoppedError
 from collector.rules.report import GroupReport
 from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
@@ -29,11 +29,18 @@ Abort = Callable[[grpc.StatusCode, str], Awaitable[NoReturn]]
 _Drawn = dict[Labels, tuple[list[float], list[float]]]
 
 
+class Call(Protocol):
+    """Runs work in the engine's thread; the future has its result or its error, or EngineStoppedError."""
+
+    def __call__(self, work: Callable[[Head, Schedule, float], T]) -> "Future[T]":
+        """`work(head, schedule, now)`."""
+
+
 class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     """One per process, on a local socket. `now` is our clock."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, now: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, call: Call, metrics: Metrics, now: Callable[[], float]) -> None:
+        self._call = call
         self._metrics = metrics
         self._now = now
 
@@ -106,7 +113,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
 
     async def _ask(self, work: Callable[[Head, Schedule, float], T], abort: Abort) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(self._engine.call(work)), BUDGET)
+            return await asyncio.wait_for(asyncio.wrap_future(self._call(work)), BUDGET)
         except TimeoutError:
             return await abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"The query took more than {BUDGET:g} s.")
         except EvaluationError as error:

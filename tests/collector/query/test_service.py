@@ -1,0 +1,157 @@
+"""QueryService over a real socket, on an engine that runs."""
+
+import asyncio
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+import pytest
+
+from collector.head import Head
+from collector.ingest.engine import Engine
+from collector.labels import Labels
+from collector.metrics import Metrics
+from collector.query.service import MAX_POINTS, QueryServicer, _pieces
+from collector.rules.load import load_text
+from collector.rules.schedule import Schedule
+from czuwak.v1 import query_pb2 as pb
+from czuwak.v1 import query_pb2_grpc
+
+Stub: TypeAlias = "query_pb2_grpc.QueryServiceAsyncStub"  # known to the type checker only
+Ask: TypeAlias = Callable[[Stub, float], Awaitable[None]]
+RULES = "groups: [{name: g, rules: [{alert: High, expr: m > 90}, {record: r, expr: m * 2}]}]"
+
+
+def labels(number: int) -> Labels:
+    return Labels.of(__name__="m", instance="pc1", number=str(number))
+
+
+def with_service(folder: Path, ask: Ask) -> None:
+    """Ten minutes of m{number} = number + minute for two series, every 15 s."""
+    now = time.time()
+    head, metrics = Head(), Metrics()
+    for tick in range(41):
+        head.set([labels(0), labels(1)], [tick / 4, 1 + tick / 4], now - 600 + tick * 15)
+    groups = load_text(RULES, "r.yml")
+    engine = Engine(
+        head=head,
+        schedule=lambda _: Schedule(groups, (), started_at=now),
+        commit=lambda changes, _: changes.upserts,
+        clock=time.time,
+        metrics=metrics,
+    )
+
+    async def main() -> None:
+        server = grpc.aio.server()
+        query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(engine.call, metrics, lambda: now), server)
+        server.add_insecure_port(f"unix:{folder}/s")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"unix:{folder}/s") as channel:
+                await ask(query_pb2_grpc.QueryServiceStub(channel), now)
+        finally:
+            await server.stop(None)
+
+    engine.start()
+    try:
+        asyncio.run(main())
+    finally:
+        engine.stop()
+
+
+async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""
+
+
+def test_an_expression_is_answered_at_a_moment(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        answer = await stub.Query(pb.QueryRequest(expression="sum(m)", at=now - 300))
+        assert [(dict(p.labels), p.value) for p in answer.points] == [({}, 11.0)]
+        answer = await stub.Query(pb.QueryRequest(expression='m{number="1"}'))
+        assert [p.value for p in answer.points] == [11.0]
+
+    with_service(tmp_path, ask)
+
+
+def test_a_mistake_is_told_with_its_column(tmp_path: Path) -> None:
+    async def ask(stub: Stub, _: float) -> None:
+        for expression in ("sum(", "m +", "(" * 300, "m" * 5000, "nonsense(m)"):
+            code, detail = await refused(stub.Query(pb.QueryRequest(expression=expression)))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert "column" in detail
+
+    with_service(tmp_path, ask)
+
+
+def test_a_range_is_the_same_in_pieces_as_in_one(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        request = pb.QueryRangeRequest(expression="m", start=now - 600, end=now, step=3)
+        answer = await stub.QueryRange(request)
+        assert len(answer.lines) == 2
+        first = next(line for line in answer.lines if line.labels["number"] == "0")
+        assert len(first.at) == 201
+        assert list(first.at) == sorted(set(first.at))
+        assert first.values[0] == 0.0
+        assert first.values[-1] == 10.0
+
+    with_service(tmp_path, ask)
+
+
+def test_ranges_are_bounded(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        wrong = [
+            (now - 600, now, 0.0),
+            (now - 600, now, -1.0),
+            (now, now - 600, 1.0),
+            (float("nan"), now, 1.0),
+            (now - float(MAX_POINTS), now, 0.5),
+        ]
+        for start, end, step in wrong:
+            request = pb.QueryRangeRequest(expression="m", start=start, end=end, step=step)
+            code, detail = await refused(stub.QueryRange(request))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert detail
+
+    with_service(tmp_path, ask)
+
+
+def test_pieces_cover_every_step_once() -> None:
+    assert list(_pieces(0.0, 10.0, 5.0)) == [(0.0, 10.0)]
+    assert list(_pieces(0.0, 120.0, 1.0)) == [(0.0, 59.0), (60.0, 119.0), (120.0, 120.0)]
+    assert list(_pieces(7.0, 7.0, 5.0)) == [(7.0, 7.0)]
+
+
+def test_a_hosts_newest_values_and_the_rules_health(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        answer = await stub.HostValues(pb.HostValuesRequest(instance="pc1"))
+        assert {p.labels["number"]: p.value for p in answer.points if p.labels["__name__"] == "m"} == {
+            "0": 10.0,
+            "1": 11.0,
+        }
+        assert answer.newest_at >= now - 1
+        nobody = await stub.HostValues(pb.HostValuesRequest(instance="nobody"))
+        assert (len(nobody.points), nobody.newest_at) == (0, 0.0)
+        (group,) = (await stub.ListRules(pb.ListRulesRequest())).groups
+        assert [(rule.name, rule.kind, rule.health) for rule in group.rules] == [
+            ("High", "alert", "ok"),
+            ("r", "record", "ok"),
+        ]
+        text = (await stub.Metrics(pb.MetricsRequest())).text_format
+        assert b"czuwak_collector_head_series" in text
+
+    with_service(tmp_path, ask)
+
+
+def test_packed_doubles_are_little_endian() -> None:
+    from collector.head.decode import decode  # noqa: PLC0415 - the only test of it here
+
+    present, values = decode(10, b"\x01\x02", struct.pack("<2d", 1.0, float("nan")))
+    assert present.tolist() == [True] + [False] * 9
+    assert values[0] == 1.0
+    present, values = decode(3, b"", struct.pack("<3d", 1.0, 2.0, 3.0), (0, 2))
+    assert (present.tolist(), values.tolist()) == ([True, True], [1.0, 3.0])
