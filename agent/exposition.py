@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
@@ -46,7 +46,7 @@ class Exposition:
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.5,), name="exposition", daemon=True)
+        self._thread = threading.Thread(target=server.run, name="exposition", daemon=True)
         self._thread.start()
 
     @property
@@ -56,7 +56,10 @@ class Exposition:
 
     def close(self) -> None:
         """Stop listening. Scrapes under way end by themselves."""
-        self._server.shutdown()
+        self._server.closing.set()
+        # A connection wakes the thread that waits for one.
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._server.server_address[:2], timeout=1).close()
         self._thread.join()
         self._server.server_close()
 
@@ -143,6 +146,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     # A second agent on the same port must fail, not share it.
     allow_reuse_port = False
+    # Only for systems where close() cannot connect to itself; a short wait would cost more than all the probes.
+    timeout = 5.0
 
     def __init__(
         self, where: tuple[str, int], family: socket.AddressFamily, latest: Latest, extra: Extra, seconds: float
@@ -151,8 +156,13 @@ class _Server(ThreadingHTTPServer):
         self.latest = latest
         self.extra = extra
         self.seconds = seconds
+        self.closing = threading.Event()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(where, _Handler)
+
+    def run(self) -> None:
+        while not self.closing.is_set():
+            self.handle_request()
 
     def server_bind(self) -> None:
         # The inherited one looks up the host's name, which can take long and is not used.
@@ -214,11 +224,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer by path."""
-        parts = urlsplit(self.path)
-        if parts.path == "/":
+        path, _, query = self.path.partition("?")
+        if path == "/":
             self._answer(HTTPStatus.OK, _LANDING, "text/html; charset=utf-8")
-        elif parts.path == "/metrics":
-            self._metrics(parts.query)
+        elif path == "/metrics":
+            self._metrics(query)
         else:
             self._text(HTTPStatus.NOT_FOUND, "Nothing is here. The metrics are at /metrics.")
 
@@ -233,8 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         if round_ is None:
             self._text(HTTPStatus.SERVICE_UNAVAILABLE, "No round has been taken yet. Try again in a moment.")
             return
-        asked = parse_qs(query, max_num_fields=100)
         try:
+            asked = parse_qs(query, max_num_fields=100)
             samples = select(round_, asked.get("collect[]", ()), asked.get("exclude[]", ()))
         except ValueError as error:
             self._text(HTTPStatus.BAD_REQUEST, str(error))
