@@ -194,11 +194,16 @@ def test_a_lost_connection_is_told_and_the_next_transaction_has_a_new_one(postgr
     url = postgres.create()  # type: ignore[attr-defined]
     upgrade(url)
     store = open_store(url)
-    with pytest.raises(StoreError) as error, store.write() as conn:
-        pid = conn.scalar(sa.text("SELECT pg_backend_pid()"))
-        with psycopg.connect(host=str(postgres.directory), user="postgres", dbname="postgres") as other:  # type: ignore[attr-defined]
-            other.execute("SELECT pg_terminate_backend(%s)", (pid,))
-        put(conn, "x", 1, 1.0)
+
+    def cut() -> None:
+        with store.write() as conn:
+            pid = conn.scalar(sa.text("SELECT pg_backend_pid()"))
+            with psycopg.connect(host=str(postgres.directory), user="postgres", dbname="postgres") as other:  # type: ignore[attr-defined]
+                other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            put(conn, "x", 1, 1.0)
+
+    with pytest.raises(StoreError) as error:
+        cut()
     assert error.value.retryable
     with store.write() as conn:
         assert get(conn, "x") is None

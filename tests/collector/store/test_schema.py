@@ -38,7 +38,8 @@ def _shape(engine: sa.Engine) -> list[tuple[str, ...]]:
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname NOT LIKE '%alembic%' "
             "UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype IN ('f', 'u', 'c') "
             "UNION ALL SELECT sequencename, data_type::text FROM pg_sequences "
-            "UNION ALL SELECT table_name || '.' || column_name, data_type || is_nullable FROM information_schema.columns "
+            "UNION ALL SELECT table_name || '.' || column_name, data_type || is_nullable "
+            "FROM information_schema.columns "
             "WHERE table_schema = 'public' AND table_name NOT LIKE '%alembic%' ORDER BY 1, 2"
         )
     with engine.connect() as conn:
@@ -78,7 +79,7 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     engine = connect(empty_url)
     with engine.execution_options(czuwak_write=True).begin() as conn:
         conn.execute(sa.text("CREATE TABLE ticket (mine integer)"))
-    with pytest.raises(Exception, match="refused|cannot be used|already exists"):
+    with pytest.raises(Exception, match=r"refused|cannot be used|already exists"):
         upgrade(empty_url)
     assert sa.inspect(engine).get_table_names() == ["ticket"]
     engine.dispose()

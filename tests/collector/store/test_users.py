@@ -131,7 +131,7 @@ def test_an_api_token_has_scopes_and_an_end(store: Store) -> None:
         )
         token = api_tokens.verify(conn, secret, 50.0)
         assert token is not None
-        assert (token.id, token.scopes, token.companies) == (token_id, {"tickets:read"}, {"acme"})
+        assert (token.id, token.scopes, token.companies) == (token_id, frozenset({"tickets:read"}), frozenset({"acme"}))
         assert api_tokens.verify(conn, secret, 100.0) is None
         assert api_tokens.verify(conn, "czt_other", 50.0) is None
         assert secret not in str(conn.execute(sa.select(tables.api_token)).one())
