@@ -24,9 +24,9 @@ def aggregate(node: Aggregate, rows: Rows, parameter: float) -> Rows:
     if node.operator in _CHOICES:
         return _choose(rows, groups, parameter, largest=node.operator == "topk")
     values = _REDUCTIONS[node.operator](rows, groups, parameter)
-    known = _any(groups, rows.known) & ~_any(groups, rows.lost) & ~np.isnan(values)
-    frame = _result_frame(node, rows.frame, groups)
-    return Rows(frame, values, _any(groups, rows.present), known, _any(groups, rows.lost))
+    present, lost = _any(groups, rows.present), _any(groups, rows.lost)
+    known = _any(groups, rows.known) & ~lost & ~(present & np.isnan(values))
+    return Rows(_result_frame(node, rows.frame, groups), values, present, known, lost)
 
 
 def grouping(node: Aggregate, frame: Frame) -> Groups:

@@ -40,6 +40,19 @@ def column_of(text: str, word: str, occurrence: int = 1) -> int:
     return places[min(occurrence, len(places)) - 1] if places else 1
 
 
+def subquery_column(text: str) -> int:
+    """1-based column of the first bracket with a colon in it; 1 without any."""
+    opened = 0
+    for token in tokens(text):
+        if token.text == "[":
+            opened = token.start + 1
+        elif opened and token.kind != "string" and ":" in token.text:
+            return opened
+        elif token.text == "]":
+            opened = 0
+    return 1
+
+
 def without_raw_strings(text: str) -> str:
     """The same text with `raw` strings in double quotes: the parser would read escapes in them, Prometheus does not."""
     pieces, done = [], 0

@@ -16,7 +16,7 @@ from collector.promql import guard
 from collector.promql.aggregate import AGGREGATIONS
 from collector.promql.call import FUNCTIONS
 from collector.promql.errors import PlanError
-from collector.promql.lexer import column_of, tokens, without_raw_strings
+from collector.promql.lexer import column_of, subquery_column, tokens, without_raw_strings
 from collector.promql.nodes import (
     Aggregate,
     Binary,
@@ -92,7 +92,7 @@ def _node(tree: Any, text: str) -> Node:
 
 
 def _subquery(_: Any, text: str) -> Node:
-    raise PlanError("subqueries are not supported", column_of(text, "["))
+    raise PlanError("subqueries are not supported", subquery_column(text))
 
 
 def _selector(tree: Any, text: str) -> Selector:

@@ -38,7 +38,8 @@ class Rows:
 
     def with_frame(self, frame: Frame, values: Floats) -> "Rows":
         """The same rows with other labels and values. Raises EvaluationError when two present rows get equal labels."""
-        made = Rows(frame, values, self.present, self.known & ~np.isnan(values), self.lost)
+        known = self.known & ~(self.present & np.isnan(values))  # a filtered row's value means nothing
+        made = Rows(frame, values, self.present, known, self.lost)
         refuse_duplicates(made)
         return made
 

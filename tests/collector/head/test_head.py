@@ -1,0 +1,299 @@
+"""Facts about the head, and a state machine against a dict of lists."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from numpy.typing import NDArray
+
+from collector.head import STALE, Head, HeadError, Match, Matcher, UnknownSchemaError
+from collector.labels import Labels
+
+NAMES = ("up", "load", "temp", "disk")
+ALL = (Matcher("__name__", Match.REGEX, ".+"),)
+
+
+def series(host: str, *names: str) -> list[Labels]:
+    return [Labels.of(__name__=name, instance=host, job="node") for name in names]
+
+
+def numbers(*values: float) -> NDArray[np.float64]:
+    return np.array(values, np.float64)
+
+
+def newest(head: Head, at: float, *matchers: Matcher) -> dict[str, float]:
+    found = head.select(matchers or ALL, at - 300, at)
+    latest = found.latest()
+    rows = np.flatnonzero(latest.present)
+    labels = found.frame.labels(rows.tolist())
+    return {
+        f"{one.get('instance')}.{one.get('__name__')}": float(latest.values[r])
+        for one, r in zip(labels, rows, strict=True)
+    }
+
+
+def windows(head: Head, start: float, end: float) -> dict[Labels, list[tuple[float, float]]]:
+    found = head.select(ALL, start, end)
+    got = found.windows()
+    times = got.times
+    return {
+        labels: list(
+            zip(times[row, : got.counts[row]].tolist(), got.values[row, : got.counts[row]].tolist(), strict=True)
+        )
+        for row, labels in enumerate(found.frame.labels(range(found.frame.size)))
+    }
+
+
+def test_a_batch_is_selected_by_matchers() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.register("2", b"s", series("b", "up", "load"))
+    head.append("1", b"s", 100.0, None, numbers(1, 2))
+    head.append("2", b"s", 100.0, None, numbers(3, 4))
+    assert newest(head, 100.0) == {"a.up": 1, "a.load": 2, "b.up": 3, "b.load": 4}
+    assert newest(head, 100.0, Matcher("instance", Match.EQUAL, "b")) == {"b.up": 3, "b.load": 4}
+    assert newest(head, 100.0, Matcher("__name__", Match.REGEX, "u.")) == {"a.up": 1, "b.up": 3}
+    assert newest(head, 100.0, Matcher("instance", Match.NOT_REGEX, "a|x"), ALL[0]) == {"b.up": 3, "b.load": 4}
+    assert newest(head, 100.0, Matcher("job", Match.EQUAL, ""), ALL[0]) == {}
+    assert newest(head, 400.0) == {}
+
+
+def test_an_absent_value_ends_the_series_for_now() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.append("1", b"s", 10.0, None, numbers(1, 2))
+    head.append("1", b"s", 20.0, np.array([True, False]), numbers(3, np.nan))
+    assert newest(head, 20.0) == {"a.up": 3}
+    assert newest(head, 19.0) == {"a.up": 1, "a.load": 2}
+
+
+def test_a_new_schema_keeps_history_and_ends_what_vanished() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.append("1", b"s", 10.0, None, numbers(1, 2))
+    head.register("1", b"t", series("a", "temp", "up"))
+    assert newest(head, 15.0) == {"a.up": 1, "a.load": 2}
+    head.append("1", b"t", 20.0, None, numbers(5, 6))
+    assert newest(head, 20.0) == {"a.temp": 5, "a.up": 6}
+    assert windows(head, 0, 20.0)[series("a", "up")[0]] == [(10.0, 1.0), (20.0, 6.0)]
+    assert head.stats.series == 3
+    head.compact(3615.0)
+    assert head.stats.series == 2
+
+
+def test_a_host_whose_common_labels_change_starts_anew() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.append("1", b"s", 10.0, None, numbers(1, 2))
+    head.register("1", b"t", series("renamed", "up", "load"))
+    head.append("1", b"t", 20.0, None, numbers(3, 4))
+    assert newest(head, 20.0) == {"renamed.up": 3, "renamed.load": 4}
+
+
+def test_batches_of_the_past_are_merged_and_known_times_ignored() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up"))
+    for at, value in ((30.0, 3.0), (10.0, 1.0), (20.0, 2.0), (20.0, 9.0), (30.0, 9.0)):
+        head.append_old("1", b"s", at, None, numbers(value))
+    assert windows(head, 0, 30.0)[series("a", "up")[0]] == [(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)]
+
+
+def test_a_silent_host_is_lost_and_an_ended_series_is_not() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.register("2", b"s", series("b", "up", "load"))
+    for host in ("1", "2"):
+        head.append(host, b"s", 10.0, None, numbers(1, 2))
+    head.append("1", b"s", 20.0, np.array([True, False]), numbers(1, 2))
+    head.mark_stale("2", 20.0)
+    head.mark_stale("nobody", 20.0)
+    found = head.select(ALL, 0.0, 20.0)
+    lost = dict(zip(map(str, found.frame.labels(range(4))), found.latest().lost.tolist(), strict=True))
+    assert [text.partition(",job")[0] for text, gone in lost.items() if gone] == [
+        'up{instance="b"',
+        'load{instance="b"',
+    ]
+    assert head.newest("2") == 20.0
+
+
+def test_a_mark_in_the_past_still_ends_the_host() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up"))
+    head.append("1", b"s", 10.0, None, numbers(1))
+    head.mark_stale("1", 5.0)
+    assert newest(head, 11.0) == {}
+
+
+def test_what_nobody_registered_is_refused() -> None:
+    head = Head()
+    with pytest.raises(UnknownSchemaError, match="host 'x' has not registered schema 73") as caught:
+        head.append("x", b"s", 1.0, None, numbers(1))
+    assert (caught.value.host, caught.value.schema) == ("x", b"s")
+    with pytest.raises(HeadError, match="a label set twice"):
+        head.register("x", b"s", series("x", "up", "up"))
+    head.register("x", b"s", series("x", "up"))
+    with pytest.raises(HeadError, match="2 values for 1 series"):
+        head.append("x", b"s", 1.0, None, numbers(1, 2))
+
+
+def test_removing_a_host_forgets_it() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up"))
+    head.append("1", b"s", 10.0, None, numbers(1))
+    head.remove("1")
+    assert newest(head, 10.0) == {}
+    assert (head.newest("1"), head.stats.hosts, head.stats.series) == (None, 0, 0)
+
+
+def test_a_host_without_samples_is_forgotten_and_taken_up_again() -> None:
+    head = Head(retention=100)
+    head.register("1", b"s", series("a", "up", "load"))
+    head.append("1", b"s", 10.0, None, numbers(1, 2))
+    head.compact(200.0)
+    assert head.stats.series == 0
+    head.append("1", b"s", 210.0, None, numbers(3, 4))
+    assert newest(head, 210.0) == {"a.up": 3, "a.load": 4}
+
+
+def test_full_rows_keep_the_newest_samples() -> None:
+    head = Head(retention=1e9, max_samples=64)
+    head.register("1", b"s", series("a", "up"))
+    for at in range(1000):
+        head.append("1", b"s", float(at), None, numbers(at))
+    kept = windows(head, -1, 1000)[series("a", "up")[0]]
+    assert kept[-1] == (999.0, 999.0)
+    assert 48 <= len(kept) <= 64
+    assert [t for t, _ in kept] == list(range(1000 - len(kept), 1000))
+
+
+def test_retention_bounds_memory() -> None:
+    head = Head(retention=100)
+    head.register("1", b"s", series("a", "up"))
+    for at in range(0, 100_000, 10):
+        head.append("1", b"s", float(at), None, numbers(at))
+    assert head._slab.slots == 32
+    assert head.stats.samples <= 32
+
+
+def test_own_series_end_when_their_owner_stops_setting_them() -> None:
+    head = Head()
+    one, two = series("a", "up", "load")
+    head.set([one, two], [1.0, 2.0], 10.0, owner="rule")
+    head.set([two], [3.0], 20.0, owner="rule")
+    assert newest(head, 20.0) == {"a.load": 3}
+    head.set([one], [4.0], 30.0)
+    head.set([two], [STALE], 30.0)
+    assert newest(head, 30.0) == {"a.up": 4}
+    head.set([], [], 40.0, owner="rule")
+    assert newest(head, 40.0) == {"a.up": 4}
+    with pytest.raises(HeadError, match="1 values for 2 series"):
+        head.set([one, two], [1.0], 50.0)
+
+
+def test_a_second_value_of_the_same_time_is_ignored() -> None:
+    head = Head()
+    (one,) = series("a", "up")
+    head.set([one], [1.0], 10.0)
+    head.set([one], [2.0], 10.0)
+    head.set([one], [0.5], 5.0)
+    assert windows(head, 0, 10)[one] == [(5.0, 0.5), (10.0, 1.0)]
+
+
+def test_the_values_of_one_instance() -> None:
+    head = Head()
+    head.register("1", b"s", series("a", "up", "load"))
+    head.append("1", b"s", 10.0, None, numbers(1, 2))
+    head.append("1", b"s", 20.0, np.array([True, False]), numbers(3, 0))
+    assert head.values_of("a", 20.0) == [(series("a", "up")[0], 3.0, 20.0)]
+    assert head.values_of("b", 20.0) == []
+
+
+def test_many_hosts_and_names_come_and_go_without_a_trace() -> None:
+    head = Head(retention=100)
+    for turn in range(5):
+        at = turn * 1000.0
+        for host in range(50):
+            head.register(f"{host}", f"{turn}".encode(), series(f"h{host}", *(f"m{turn}_{i}" for i in range(20))))
+            head.append(f"{host}", f"{turn}".encode(), at, None, np.arange(20.0))
+        head.compact(at + 500.0)
+    assert head.stats.series == 0
+    assert len(head._slab.values) < 2000
+    assert (head._table.own_sets.live, head._table.host_sets.live) == (0, 0)
+
+
+class HeadAgainstLists(RuleBasedStateMachine):
+    """One host per letter; the model is a dict of lists of (time, value)."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.head = Head(retention=1000.0, max_samples=64)
+        self.model: dict[Labels, dict[float, float | None]] = {}
+        self.schemas: dict[str, tuple[str, ...]] = {}
+        self.slots: dict[str, set[float]] = {}
+        self.clock = 1000.0
+
+    @rule(host=st.sampled_from("ab"), names=st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
+    def register(self, host: str, names: list[str]) -> None:
+        self.schemas[host] = tuple(names)
+        self.head.register(host, ",".join(names).encode(), series(host, *names))
+
+    @rule(host=st.sampled_from("ab"), step=st.integers(1, 40), mask=st.lists(st.booleans(), min_size=4, max_size=4))
+    def append(self, host: str, step: int, mask: list[bool]) -> None:
+        self.clock += step
+        self.write(host, self.clock, mask, old=False)
+
+    @rule(host=st.sampled_from("ab"), back=st.integers(0, 900))
+    def append_old(self, host: str, back: int) -> None:
+        self.write(host, self.clock - back, [True] * 4, old=True)
+
+    def write(self, host: str, at: float, mask: list[bool], *, old: bool) -> None:
+        if host not in self.schemas or (old and len(self.slots.get(host, ())) > 50):
+            return
+        names = self.schemas[host]
+        values = np.arange(len(names), dtype=np.float64) + at
+        put = self.head.append_old if old else self.head.append
+        put(host, ",".join(names).encode(), at, np.array(mask[: len(names)]), values)
+        taken = self.slots.setdefault(host, set())
+        if at not in taken:
+            taken.add(at)
+            for labels, value, present in zip(series(host, *names), values.tolist(), mask, strict=False):
+                self.model.setdefault(labels, {})[at] = value if present else None
+
+    @rule(host=st.sampled_from("ab"))
+    def silence(self, host: str) -> None:
+        newest = self.head.newest(host)
+        self.clock += 1
+        self.head.mark_stale(host, self.clock)
+        if newest is not None:
+            self.slots[host].add(self.clock)
+
+    @rule()
+    def compact(self) -> None:
+        self.head.compact(self.clock)
+        oldest = self.clock - 1000.0
+        self.slots = {host: {t for t in times if t >= oldest} for host, times in self.slots.items()}
+        self.model = {k: {t: v for t, v in points.items() if t >= oldest} for k, points in self.model.items()}
+
+    @rule(width=st.integers(1, 600), back=st.integers(0, 100))
+    def compare(self, width: int, back: int) -> None:
+        end = self.clock - back
+        got = {labels: points for labels, points in windows(self.head, end - width, end).items() if points}
+        wanted = {
+            labels: [(t, v) for t, v in sorted(points.items()) if end - width < t <= end and v is not None]
+            for labels, points in self.model.items()
+        }
+        assert got == {labels: points for labels, points in wanted.items() if points}
+        assert newest(self.head, end) == {
+            f"{labels.get('instance')}.{labels.get('__name__')}": value
+            for labels in self.model
+            if (value := self.value_at(labels, end)) is not None
+        }
+
+    def value_at(self, labels: Labels, at: float) -> float | None:
+        slots = [t for t in self.slots.get(labels.get("instance"), set()) if at - 300 < t <= at]
+        return self.model[labels].get(max(slots)) if slots else None
+
+
+HeadAgainstLists.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestHeadAgainstLists = HeadAgainstLists.TestCase

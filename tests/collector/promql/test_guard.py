@@ -1,0 +1,71 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from collector.promql import PlanError, plan
+
+BOMBS = {
+    "parentheses": "(" * 10_000 + "a" + ")" * 10_000,
+    "parentheses_in_limit_of_bytes": "(" * 2000 + "a" + ")" * 2000,
+    "minus": "-" * 4000 + "a",
+    "sums": "a" + "+a" * 2000,
+    "powers": "2" + "^2" * 2000,
+    "calls": "abs(" * 900 + "a" + ")" * 900,
+    "aggregations": "sum(" * 900 + "a" + ")" * 900,
+    "subqueries": "a" + "[5m:1m]" * 500,
+    "or": "a" + " or a" * 800,
+    "braces": "a" + "{" * 4000,
+    "quotes": '"' * 4001,
+    "open_string": 'a{b="' + "x" * 4000,
+    "comments": "#\n" * 2000,
+    "commas": "f(" + "," * 4000 + ")",
+    "names": "a " * 2000,
+    "nul": "a\0b",
+    "long_duration": "a[" + "9" * 3000 + "y]",
+    "long_offset": "a offset " + "9" * 18 + "y",
+    "regex": 'a{b=~"' + "(" * 3000 + '"}',
+    "big_regex": 'a{b=~"(((a{1000}){1000}){1000})"}',
+    "emoji": "\N{PILE OF POO}" * 1000,
+    "at": "a @ 1e300",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
+def test_a_bomb_is_refused_within_a_second(text: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(PlanError):
+        plan(text)
+    assert time.monotonic() - began < 1.0
+
+
+def test_the_deepest_allowed_expression_is_planned() -> None:
+    assert plan("(" * 100 + "a" + ")" * 100).expression.startswith("((")
+    assert plan("-" * 200 + "a").max_range == 0.0
+    assert plan("a" + "+a" * 200).max_range == 0.0
+
+
+def test_a_number_beyond_all_numbers_is_infinite() -> None:
+    assert plan("9" * 4000).scalar
+
+
+def test_one_operator_more_is_refused_at_its_column() -> None:
+    with pytest.raises(PlanError, match="more than 200 operators") as caught:
+        plan("a" + "+a" * 201)
+    assert caught.value.column == 402
+
+
+def test_operators_in_strings_and_comments_do_not_count() -> None:
+    assert plan('a{b="' + "+" * 1000 + '"} #' + "(" * 1000).max_range == 0.0
+
+
+def test_a_process_full_of_bombs_lives() -> None:
+    program = (
+        "from collector.promql import plan, PlanError\n"
+        "for text in ['(' * 2000 + 'a', '-' * 4000 + 'a', 'a' + '[5m:1m]' * 500, 'abs(' * 900]:\n"
+        "    try:\n        plan(text)\n    except PlanError:\n        pass\n"
+        "print('alive')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "alive"
