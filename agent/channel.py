@@ -81,12 +81,20 @@ _MEANINGS = (
     (("No route", "unreachable"), "{where} cannot be reached from here: check network and firewall"),
 )
 
+# Since TLS 1.3 a server says after the handshake that it refuses us, and gRPC does not pass its words on.
+_CUT = ("Socket closed", "reset by peer", "Broken pipe")
+
 
 def sentence(failure: Failure, where: str) -> str:
     """One sentence: what, where, what next."""
     if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return (
             f"{where} refuses this agent ({failure.details or failure.code.name}): if it should report, enroll it again"
+        )
+    if "failed to connect" in failure.details and any(sign in failure.details for sign in _CUT):
+        return (
+            f"{where} cut the connection at the handshake: most likely our certificate is expired or another"
+            " collector's; ask `czuwak-agent doctor`"
         )
     for signs, meaning in _MEANINGS:
         if any(sign in failure.details for sign in signs):

@@ -152,11 +152,16 @@ def _tls(config: Config, owned: Identity, host: str, port: int) -> Finding:
             socket.create_connection((host, port), timeout=5) as raw,
             context.wrap_socket(raw, server_hostname=name) as wrapped,
         ):
+            # Since TLS 1.3 a refusal of our certificate comes after the handshake, in place of the first bytes.
+            wrapped.recv(1)
             shown = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
     except ssl.SSLCertVerificationError as error:
         shown = ", ".join(hashlib.sha256(der).hexdigest() for der in _presented(host, port)) or "nothing"
         found = f"{host}:{port} is not who it should be: {plain(error.verify_message)}; it presents sha256 {shown}"
         return Finding(Level.FAIL, "TLS", found, "compare with the collector; set server_name or enroll again")
+    except ssl.SSLError as error:
+        found = f"{host}:{port} does not accept us: {plain(error.reason or str(error))}"
+        return Finding(Level.FAIL, "TLS", found, "if the certificate is refused, enroll again with --replace")
     except OSError as error:
         return Finding(Level.FAIL, "TLS", plain(str(error)), "is this the agents' port of the collector?")
     return Finding(Level.OK, "TLS", f"{name} proved itself with certificate sha256:{shown}")

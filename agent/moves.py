@@ -183,9 +183,7 @@ def retry(session: Session, event: RetryDue) -> Step:
     entry = session.entries.get(event.seq)
     if entry is None or entry.progress is not Progress.HELD:
         return session, ()
-    if event.seq == next(reversed(list(session.entries))):
-        return _send(session, event.seq, Lane.LIVE)
-    return _replay(_mark(session, entry, Progress.WAITING))
+    return _again(session, entry)
 
 
 def set_interval(session: Session, event: IntervalSet) -> Step:
@@ -285,9 +283,15 @@ def _replay(session: Session) -> Step:
 
 
 def _renew(session: Session, entry: Entry) -> Step:
-    lane = Lane.LIVE if entry.progress is Progress.LIVE else Lane.REPLAY
     without = replace(session, schemas=session.schemas - {entry.schema}, renewed=session.renewed | {entry.seq})
-    return _send(without, entry.seq, lane)
+    return _again(without, entry)
+
+
+def _again(session: Session, entry: Entry) -> Step:
+    # Once more in the live lane if it is still the newest; behind a newer one it is history.
+    if entry.seq == max(session.entries):
+        return _send(session, entry.seq, Lane.LIVE)
+    return _replay(_mark(session, entry, Progress.WAITING))
 
 
 def _send(session: Session, seq: int, lane: Lane) -> Step:
