@@ -59,7 +59,7 @@ class Exposition:
         self._server.closing.set()
         # A connection wakes the thread that waits for one.
         with contextlib.suppress(OSError):
-            socket.create_connection(self._server.server_address[:2], timeout=1).close()
+            socket.create_connection(self._server.socket.getsockname()[:2], timeout=1).close()
         self._thread.join()
         self._server.server_close()
 
