@@ -1,8 +1,11 @@
 """Counting requests, and one page made of two processes' metrics."""
 
+import subprocess
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from collector.metrics import Metrics
 from web import meter
 
 INGEST = """# HELP czuwak_collector_hosts Hosts in the head
@@ -56,3 +59,13 @@ def test_the_page_holds_what_ingest_says_and_tells_the_processes_apart() -> None
 def test_the_page_says_that_ingest_is_away() -> None:
     assert samples(meter.page(meter.meter().registry, None).decode())["czuwak_collector_ingest_up", ()] == 0
     assert samples(meter.page(meter.meter().registry, "").decode())["czuwak_collector_ingest_up", ()] == 1
+
+
+@pytest.mark.server("promtool")
+def test_promtool_is_content_with_the_page_of_both_processes() -> None:
+    counted, ingest = meter.meter(), Metrics()
+    counted.count("/ticket/<number>", "GET", 200, 0.02)
+    ingest.samples.inc(500)
+    page = meter.page(counted.registry, ingest.text().decode())
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
