@@ -73,4 +73,5 @@ def test_prometheus_takes_every_series_and_knows_their_kinds(prometheus: str) ->
     assert (up, scraped) == (1, stored)
     assert stored > 150
     assert named["nodename"]
-    assert metadata["node_cpu_seconds_total"][0]["type"] == "counter"
+    # Prometheus asks for OpenMetrics, whose counters are families without the suffix.
+    assert [metadata[name][0]["type"] for name in ("node_cpu_seconds", "node_load1")] == ["counter", "gauge"]
