@@ -212,8 +212,7 @@ class Attendance:
         for host, member in self._members.items():
             if not member.connected and member.told != "never_seen":
                 self._step(member, CollectorStarted())
-            else:
-                self._tell(host, member)
+            self._tell(host, member)
 
     def _step(self, member: Member, event: Event) -> None:
         host, before = member.identity.agent_id, member.standing
