@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from agent.probes.errors import MalformedError, NoDataError
+from agent.probes.errors import MalformedError, NoDataError, ProbeError
 from agent.probes.files import number, text
 from agent.probes.match import Matcher, matcher
 from agent.probes.probe import ProbeSettings
@@ -24,8 +24,8 @@ RESIDENT = Family("czuwak_process_resident_bytes", Kind.GAUGE, "Memory in RAM of
 # A young process is often about to become what it was started for; an old one seldom changes.
 _YOUNG_ROUNDS = 4
 _REREAD_ROUNDS = 8
-
-Key = tuple[int, int]
+# To say 0 of a process we may not see would be a false alarm.
+_HIDDEN = "other users' processes are hidden from the agent: /proc is mounted with hidepid, give the agent its group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,8 @@ class ProcessTable:
         present = self._present()
         if not self._matchers:
             return Processes(len(present), ())
+        if "1" not in (pid for pid, _ in present):
+            raise ProbeError(_HIDDEN)
         known = {key: self._known.get(key) or _Known() for key in present}
         self._known = known
         lives = {pid: life for (pid, _), who in known.items() if self._matches(pid, who) and (life := self._life(pid))}
@@ -116,6 +118,8 @@ class ProcessTable:
         try:
             comm = text(f"{folder}/comm").rstrip("\n")
             command = text(f"{folder}/cmdline") if self._wants_command(comm) else ""
+        except PermissionError:
+            raise ProbeError(_HIDDEN) from None
         except (NoDataError, OSError):
             return frozenset()
         arguments = command.rstrip("\0").split("\0")

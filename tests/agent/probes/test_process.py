@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.probes import ProbeSettings, WatchedProcess, files, process
-from agent.probes.errors import MalformedError
+from agent.probes.errors import MalformedError, ProbeError
 from agent.probes.process import Processes, ProcessTable
 
 STAT = "{pid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 1000 {pages} 0\n"
@@ -19,6 +19,7 @@ class Proc:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.start(1, "systemd")
 
     def start(
         self, pid: int, name: str, *arguments: str, ticks: int = 0, pages: int = 1, state: str = "S", start: int = 1
@@ -51,7 +52,6 @@ def running(reading: Processes) -> dict[str, int]:
 
 
 def test_processes_are_counted_and_other_entries_are_not(proc: Proc) -> None:
-    proc.start(1, "systemd")
     proc.start(20, "sshd")
     (proc.folder / "sys").mkdir()
     assert table(proc).read() == Processes(2, ())
@@ -132,7 +132,7 @@ def test_old_processes_are_not_read_at_every_round(proc: Proc, monkeypatch: pyte
 
     monkeypatch.setattr(process, "text", spy)
     watching.read()
-    assert len(opened) == 10
+    assert len(opened) == 80 // 8
 
 
 def test_a_process_that_vanishes_while_it_is_read_is_passed_over(proc: Proc) -> None:
@@ -140,6 +140,21 @@ def test_a_process_that_vanishes_while_it_is_read_is_passed_over(proc: Proc) -> 
     (proc.folder / "10/stat").unlink()
     (proc.folder / "11").mkdir()
     assert running(table(proc, WatchedProcess("nginx")).read()) == {"nginx": 0}
+
+
+def test_where_processes_are_hidden_a_watched_one_is_unknown_and_not_gone(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: str) -> str:
+        raise PermissionError
+
+    watching = table(proc, WatchedProcess("nginx"))
+    monkeypatch.setattr(process, "text", refused)
+    with pytest.raises(ProbeError, match="hidepid"):
+        watching.read()
+    proc.end(1)
+    with pytest.raises(ProbeError, match="hidepid"):
+        watching.read()
 
 
 def test_a_name_with_brackets_and_spaces_is_no_surprise() -> None:
