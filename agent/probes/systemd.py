@@ -16,6 +16,8 @@ _NAME = "org.freedesktop.systemd1"
 _MANAGER = DBusAddress("/org/freedesktop/systemd1", bus_name=_NAME, interface=f"{_NAME}.Manager")
 _VALID = re.compile(r"[A-Za-z0-9:_.\\@-]{1,249}\.[a-z]+")
 _SECONDS = 2.0
+# What a bus without systemd answers: nobody owns the name, and nobody can be started for it.
+_ABSENT = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.Spawn.")
 
 
 class Units:
@@ -34,6 +36,8 @@ class Units:
             found = self._ask(connection, asked)
         except (OSError, ValueError, RuntimeError, DBusErrorResponse) as error:
             self.close()
+            if getattr(error, "name", "").startswith(_ABSENT):
+                raise NoDataError("this host is not run by systemd") from error
             raise ProbeError(f"systemd did not answer over D-Bus: {error}") from error
         return tuple(found.get(name, Unit(name, "inactive")) for name in self._names)
 

@@ -77,6 +77,8 @@ class Bus:
         self.asked.append(member)
         if member == "Hello":
             return new_method_return(message, "s", (":1.7",))
+        if not self.units:
+            return new_error(message, "org.freedesktop.DBus.Error.ServiceUnknown", "s", ("not provided",))
         if member == "ListUnitsByNames":
             rows = [self._row(name) for name in message.body[0]]
             return new_method_return(message, "a(ssssssouso)", (rows,))
@@ -151,6 +153,12 @@ def test_without_a_bus_there_is_no_data(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
     with pytest.raises(NoDataError, match="no system bus"):
         Units(("nginx",)).read()
+
+
+def test_a_bus_without_systemd_has_no_data(bus: Bus, units: Units) -> None:
+    bus.units = {}
+    with pytest.raises(NoDataError, match="not run by systemd"):
+        units.read()
 
 
 def test_a_name_systemd_would_refuse_does_not_cost_the_others_their_answer(bus: Bus) -> None:
