@@ -207,7 +207,7 @@ def _running(demo: Demo) -> float | None:
 
 def _tickets(demo: Demo) -> list[dict[str, Any]]:
     """All tickets that concern the watched process; this machine may have honest troubles of its own."""
-    page = _get(f"{demo.url}/api/v1/tickets?view=everything&limit=100", demo.bearer)
+    page = _get(f"{demo.url}/api/v1/tickets?view=every&limit=100", demo.bearer)
     found: list[dict[str, Any]] = json.loads(page)["tickets"] if page else []
     return [t for t in found if t["labels"].get("name") == WORKER]
 
@@ -219,7 +219,7 @@ def _login(demo: Demo) -> str:
             user = users.user_by_login(conn, "demo")
             if user is None:
                 raise DemoError("the demo's user is gone")
-            return users.new_login_link(conn, user.id, time.time(), ttl=3600)
+            return users.new_session(conn, user.id, time.time(), 3600)
     finally:
         store.close()
 

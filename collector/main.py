@@ -10,11 +10,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from agent import __version__
 from collector import admin, config, doctor, setup
 from collector.errors import CollectorError
+from collector.ingest.errors import IngestError
 from collector.rules.errors import RuleFileError
 from collector.store import Store, StoreError, open_store, schema
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _logging(args)
     try:
         return int(args.run(args))
-    except (CollectorError, RuleFileError, StoreError) as error:
+    except (CollectorError, IngestError, RuleFileError, StoreError) as error:
         print(f"czuwak: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -45,7 +46,7 @@ def build() -> argparse.ArgumentParser:
         description="Watches a company's computers and keeps its helpdesk's queue.",
         epilog="Try it: czuwak demo. For real: czuwak init DIR, then czuwak serve --config DIR/czuwak.toml",
     )
-    parser.add_argument("--version", action="version", version=f"czuwak {__version__}")
+    parser.add_argument("--version", action="version", version=f"czuwak {version('czuwak')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _demo(commands)
     _init(commands)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from collector import supervise
@@ -93,17 +94,18 @@ def run_ingest(config: Config) -> int:
 
 def run_web(config: Config) -> int:
     """The helpdesk's pages and HTTP interface, in gunicorn; until SIGTERM."""
-    from web.app import WebSettings, create_app  # noqa: PLC0415
-
     from web import server  # noqa: PLC0415 - only this process loads flask
+    from web.app import create_app  # noqa: PLC0415
     from web.live import Live  # noqa: PLC0415
+    from web.settings import WebSettings  # noqa: PLC0415
 
     settings = WebSettings(
-        secret_key=secret(config.web.secret_file),
+        secret_key=secret(config.web.secret_file).encode(),
         forwarded_allow=config.web.forwarded_allow,
         secure_cookies=config.web.secure_cookies,
         metrics_allow=config.web.metrics_allow,
-        metrics_token=secret(config.web.metrics_token_file) if config.web.metrics_token_file else "",
+        metrics_token=secret(config.web.metrics_token_file) if config.web.metrics_token_file else None,
+        version=version("czuwak"),
         timezone=config.web.timezone,
     )
 

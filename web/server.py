@@ -6,12 +6,12 @@ Knows nothing of the application but that it is made after the fork, so no conne
 from collections.abc import Callable
 from typing import Any
 
-from gunicorn.app.base import BaseApplication
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 GRACE = 10  # seconds a request may still take at shutdown
 
 
-class _Application(BaseApplication):  # type: ignore[misc] - gunicorn ships no types
+class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, make: Callable[[], object], options: dict[str, Any]) -> None:
         self._make, self._options = make, options
         super().__init__()

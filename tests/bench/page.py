@@ -52,7 +52,7 @@ def logged_in(site: Plant) -> urllib.request.OpenerDirector:
     with store.write() as conn:
         user = users.user_by_login(conn, "admin")
         assert user is not None
-        token = users.new_login_link(conn, user.id, time.time(), ttl=600)
+        token = users.new_session(conn, user.id, time.time(), 600)
     store.close()
     opener = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({})

@@ -96,7 +96,7 @@ class Plant:
         return fetch(self.url + path, self.bearer)
 
     def tickets(self, rule: str) -> list[dict[str, Any]]:
-        page = self.get("/api/v1/tickets?view=everything&limit=100")
+        page = self.get("/api/v1/tickets?view=every&limit=100")
         return [t for t in json.loads(page)["tickets"] if t["rule_name"] == rule] if page else []
 
     def ticket(self, rule: str, seen: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
