@@ -59,11 +59,14 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
-def connect(url: str) -> Engine:
-    """An engine with our settings; does not look at the schema. Raises StoreError for a url it cannot use."""
+def connect(url: str, *, create: bool = False) -> Engine:
+    """An engine with our settings; does not look at the schema. Raises StoreError for a url it cannot use.
+
+    A SQLite file that is not there is made only with `create`, readable by its owner alone.
+    """
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
+        return _sqlite(parsed, create=create)
     return _postgresql(parsed)
 
 
@@ -117,12 +120,13 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, *, create: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("the SQLite url needs a path, as in sqlite:////var/lib/czuwak/czuwak.db")
     path = Path(url.database).resolve()
     sqlite.check_directory(path)
     sqlite.check_place(path, sqlite.mounts())
+    sqlite.check_file(path, create=create)
     engine = sa.create_engine(
         url,
         pool_size=5,

@@ -1,5 +1,6 @@
 """Companies, hosts, their sessions, presence and timeline. Presence is written only under the session's generation."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,14 @@ from sqlalchemy.engine import Connection, Row
 
 from collector.store import tables as t
 from collector.store.engine import plain
+from collector.store.errors import StoreError
 from collector.store.upsert import insert
 from collector.tickets.text import NAME, line
 
 Scope = frozenset[str] | None  # company slugs; None is all
+
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ _HOSTS = sa.select(*_COLUMNS).join(t.company, t.host.c.company_id == t.company.c
 
 
 def add_company(conn: Connection, slug: str, name: str, at: float) -> Company:
-    """A new company; one that exists already stays as it is and is returned."""
+    """A new company; one that exists already stays as it is and is returned. Raises StoreError for a bad slug."""
+    if not _SLUG.fullmatch(slug):
+        raise StoreError(f"company {slug!r}: use up to 63 small letters, digits and hyphens, as in acme-pl")
     new = insert(conn, t.company).values(slug=slug, name=line(name, NAME), created_at=at, revision=0)
     conn.execute(new.on_conflict_do_nothing(index_elements=["slug"]))
     found = company_by_slug(conn, slug)
@@ -100,9 +107,10 @@ def hosts(conn: Connection, *, scope: Scope, text: str | None = None, retired: b
     query = _HOSTS.where(in_scope(scope)).order_by(t.host.c.name, t.host.c.instance)
     if not retired:
         query = query.where(t.host.c.retired_at.is_(None))
-    if text:
+    words = line(text or "", NAME).lower()
+    if words:
         columns = (t.host.c.name, t.host.c.instance, t.host.c.site, t.company.c.name, t.company.c.slug)
-        query = query.where(sa.or_(*(sa.func.lower(c).contains(text.lower(), autoescape=True) for c in columns)))
+        query = query.where(sa.or_(*(sa.func.lower(c).contains(words, autoescape=True) for c in columns)))
     return [_host(row) for row in conn.execute(query)]
 
 

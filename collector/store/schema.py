@@ -18,7 +18,7 @@ _LOCK = 0x637A7577  # one upgrade at a time
 
 def upgrade(url: str, *, dry_run: bool = False) -> list[str]:
     """Apply every missing revision in one transaction and return their ids; with `dry_run` only say which."""
-    engine = engines.connect(url)
+    engine = engines.connect(url, create=not dry_run)
     try:
         with engine.execution_options(czuwak_write=not dry_run).begin() as conn:
             return _upgrade(conn, dry_run=dry_run)

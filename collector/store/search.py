@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from collector.store import tables as t
 from collector.store.errors import BadCursor
-from collector.store.hosts import Scope, in_scope
-from collector.store.tickets import select_tickets, ticket_of
+from collector.store.hosts import Scope
+from collector.store.tickets import in_companies, select_tickets, ticket_of
 from collector.tickets.priority import Priority
 from collector.tickets.query import Field, Query, Term, View, seconds
 from collector.tickets.ticket import WAITING, Status, Ticket
@@ -81,22 +81,24 @@ def search(
     """
     view, limit = View(view), max(1, min(limit, MAX_LIMIT))
     sort = Order(order) if order else default_order(view)
-    held = sa.and_(in_scope(scope), _view(view, query, user_id), *(_term(conn, x, at, user_id) for x in query.terms))
+    held = sa.and_(
+        in_companies(conn, scope), _view(view, query, user_id), *(_term(conn, x, at, user_id) for x in query.terms)
+    )
     if sort is Order.ENDED:
         held = sa.and_(held, _c.resolved_at.is_not(None))
     rows = conn.execute(_page(held, sort, cursor).limit(limit + 1)).all()
-    total = sa.select(sa.func.count()).select_from(t.ticket.join(t.company)).where(held)
+    total = sa.select(sa.func.count()).select_from(t.ticket).where(held)
     tickets = tuple(ticket_of(row) for row in rows[:limit])
     more = _cursor(sort, tickets[-1]) if len(rows) > limit else None
     return Page(tickets, more, int(conn.scalar(total) or 0))
 
 
 def counts(conn: Connection, scope: Scope, user_id: int | None = None) -> Counts:
-    """All numbers in one query over the tickets that stand in the queue."""
+    """All numbers by one pass over the tickets that stand in the queue."""
     mine = sa.false() if user_id is None else _c.assignee_id == user_id
     marks = (mine, _c.assignee_id.is_(None), _WAITING, sa.true())
     sums = [sa.func.coalesce(sa.func.sum(sa.case((mark, 1), else_=0)), 0) for mark in marks]
-    row = conn.execute(sa.select(*sums).select_from(t.ticket.join(t.company)).where(_IN_QUEUE, in_scope(scope))).one()
+    row = conn.execute(sa.select(*sums).select_from(t.ticket).where(_IN_QUEUE, in_companies(conn, scope))).one()
     return Counts(*(int(n) for n in row))
 
 

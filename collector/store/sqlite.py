@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from collector.store.errors import StoreError
+from collector.store.errors import SchemaError, StoreError
 
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "ocfs2", "gfs2"})
 _NETWORK |= {"gpfs", "beegfs", "orangefs", "ncpfs", "coda", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
@@ -68,6 +68,15 @@ def check_directory(path: Path) -> None:
         raise StoreError(f"{path.parent} does not exist; create it or correct the database url")
     if not os.access(path.parent, os.W_OK):
         raise StoreError(f"{path.parent} is not writable for this user; SQLite also needs to write beside {path.name}")
+
+
+def check_file(path: Path, *, create: bool) -> None:
+    """Make a missing file with `create`; without it raise SchemaError. It holds password hashes: mode 0600."""
+    if path.exists():
+        return
+    if not create:
+        raise SchemaError(f"there is no database {path}; run `czuwak db upgrade` to make one")
+    path.touch(mode=0o600)
 
 
 def _unescaped(point: str) -> str:

@@ -1,7 +1,23 @@
 """Every table, index and constraint; the migrations make the same, and a test proves it. Times are Unix seconds."""
 
 import sqlalchemy as sa
-from sqlalchemy import JSON, Boolean, Column, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Column, Double, ForeignKey, Index, Integer, Table, UniqueConstraint
+from sqlalchemy.engine import Dialect
+
+from collector.tickets.text import clean
+
+
+class Text(sa.types.TypeDecorator[str]):
+    """Text whose every bound value, written or compared, is free of what a database refuses."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """`value` cleaned."""
+        del dialect
+        return None if value is None else clean(value)
+
 
 metadata = sa.MetaData(
     naming_convention={

@@ -24,6 +24,7 @@ __all__ = [
     "claim_request",
     "ended_by_key",
     "find",
+    "in_companies",
     "insert_ticket",
     "keep_request",
     "mark_read",
@@ -70,6 +71,17 @@ def select_tickets(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(*_LIST, *more).select_from(joined.outerjoin(t.user, t.ticket.c.assignee_id == t.user.c.id))
 
 
+def in_companies(conn: Connection, scope: Scope) -> sa.ColumnElement[bool]:
+    """The condition on tickets that keeps a reader in their companies.
+
+    The `+ 0` keeps it from choosing the index: the queue is read in its order, companies are filtered on the way.
+    """
+    if scope is None:
+        return sa.true()
+    ids = conn.scalars(sa.select(t.company.c.id).where(in_scope(scope))).all()
+    return (t.ticket.c.company_id + 0).in_(ids)
+
+
 def find(conn: Connection, ref: str | int, scope: Scope, *, lock: bool = False) -> Ticket | None:
     """One ticket with its evidence, by number (also only its digits) or id; None where the reader has none."""
     query = select_tickets(t.ticket.c.evidence).where(_named(ref), in_scope(scope))
@@ -93,12 +105,13 @@ def related(conn: Connection, ticket: Ticket, *, limit: int = 5) -> list[Ticket]
     likeness = [c.dedup_key == ticket.dedup_key] if ticket.dedup_key else []
     likeness += [c.host_id == ticket.host_id] if ticket.host_id else []
     likeness += [c.rule_name == ticket.rule_name] if ticket.rule_name else []
-    if not likeness:
-        return []
-    order = sa.case(*((like, i) for i, like in enumerate(likeness)), else_=len(likeness))
-    query = select_tickets().where(c.id != ticket.id, c.created_at <= ticket.created_at, sa.or_(*likeness))
-    query = query.where(t.company.c.slug == ticket.company).order_by(order, c.created_at.desc(), c.id.desc())
-    return [ticket_of(row) for row in conn.execute(query.limit(limit))]
+    earlier = select_tickets().where(c.id != ticket.id, c.created_at <= ticket.created_at)
+    earlier = earlier.where(t.company.c.slug == ticket.company).order_by(c.created_at.desc(), c.id.desc())
+    found: dict[int, Ticket] = {}
+    for like in likeness:  # each has its own index; one query with OR would have none
+        for row in conn.execute(earlier.where(like).limit(limit)):
+            found.setdefault(row.id, ticket_of(row))
+    return list(found.values())[:limit]
 
 
 def open_by_host(conn: Connection, scope: Scope) -> dict[str, int]:
@@ -153,7 +166,8 @@ def settling(conn: Connection, before: float, *, limit: int = 200) -> list[Ticke
     """Tickets in the queue marked as recovered at `before` or earlier, locked; the oldest marks first."""
     c = t.ticket.c
     query = select_tickets(c.evidence).where(c.recovered_at <= before, c.recovered_at.is_not(None))
-    query = query.where(c.resolved_at.is_(None), c.status == Status.NEW.value, c.assignee_id.is_(None))
+    # coalesce keeps the mark's index the one that is used
+    query = query.where(c.resolved_at.is_(None), c.status == Status.NEW.value, sa.func.coalesce(c.assignee_id, 0) == 0)
     query = query.where(c.first_reaction_at.is_(None)).order_by(c.recovered_at)
     rows = conn.execute(query.limit(limit).with_for_update(of=t.ticket, skip_locked=True))
     return [ticket_of(row) for row in rows]
@@ -313,9 +327,9 @@ def _by_key(conn: Connection, keys: Iterable[str], condition: sa.ColumnElement[b
 
 def _named(ref: str | int) -> sa.ColumnElement[bool]:
     if isinstance(ref, int):
-        return t.ticket.c.id == ref
+        return t.ticket.c.id == ref if 0 < ref < 2**63 else sa.false()
     if ref.isascii() and ref.isdigit():
-        return t.ticket.c.number.like(f"CZ-____-{ref[:9].zfill(6)}")
+        return t.ticket.c.number.like(f"CZ-____-{ref.lstrip('0').zfill(6)}") if len(ref) < 20 else sa.false()
     return t.ticket.c.number == ref.upper()
 
 

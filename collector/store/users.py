@@ -99,6 +99,8 @@ def user_by_login(conn: Connection, login: str) -> User | None:
 
 def user(conn: Connection, user_id: int) -> User | None:
     """An account by its id."""
+    if not 0 < user_id < 2**63:
+        return None
     row = conn.execute(sa.select(t.user).where(t.user.c.id == user_id)).one_or_none()
     return None if row is None else _user(row)
 

@@ -12,7 +12,7 @@ from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, 
 from collector.intake import ATTEMPTS, Actor, Conflict, Intake, Invalid, NotAllowed, NotFound, Policy
 from collector.labels import Labels, dedup_key
 from collector.store import Store, StoreError, alerts, enrollments, hosts, tables, tickets, users
-from collector.tickets.action import Assign, Comment, Move, Take
+from collector.tickets.action import Action, Assign, Comment, Move, Take
 from collector.tickets.entry import EntryKind
 from collector.tickets.ticket import NewTicket, Priority, Status, Ticket
 
@@ -308,7 +308,7 @@ def test_a_crash_at_any_statement_leaves_nothing_and_the_retry_everything(
 
 @contextmanager
 def breaking(store: Store, number: int) -> Iterator[Callable[[], bool]]:
-    """The engine fails at one statement of the next transactions, as a lost server would; says whether it came to it."""
+    """The engine fails at one statement of the next transactions, as a lost server would; says if it did."""
     left = [number]
 
     def fail(_conn: Connection, *_rest: object) -> None:
@@ -387,7 +387,8 @@ def test_another_companys_ticket_is_not_found(intake: Intake, anna: Actor) -> No
 def test_what_is_refused_changes_nothing(store: Store, intake: Intake, anna: Actor) -> None:
     fire(intake, 1.0)
     before = all_tickets(store)
-    for actions in ([Comment("x"), Move(Status.NEW), Assign(999)], [Comment("x"), Assign(999)]):
+    tries: list[list[Action]] = [[Comment("x"), Move(Status.NEW), Assign(999)], [Comment("x"), Assign(999)]]
+    for actions in tries:
         with pytest.raises(NotAllowed):
             intake.act("1", actions, anna, 2.0)
     assert all_tickets(store) == before
@@ -453,7 +454,7 @@ def test_four_collectors_firing_the_same_alerts_open_each_ticket_once(store: Sto
             errors.append(error)
             raise
 
-    run(*(lambda n=n: work(n) for n in range(4)))  # type: ignore[misc]
+    run(*(lambda n=n: work(n) for n in range(4)))
     assert errors == []
     found = all_tickets(store)
     assert sorted(str(t.dedup_key) for t in found) == sorted(dedup_key("acme", "rules", x) for x in labels)

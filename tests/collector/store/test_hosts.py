@@ -39,6 +39,23 @@ def test_companies_are_added_once_and_scoped(store: Store) -> None:
         assert hosts.company_by_slug(conn, "nobody") is None
 
 
+@pytest.mark.parametrize("slug", ["", "Acme", "a b", "-a", "ł", "a" * 64, "a\n", "a\0"])
+def test_a_company_needs_a_plain_slug(store: Store, slug: str) -> None:
+    with pytest.raises(StoreError, match="small letters"), store.write() as conn:
+        hosts.add_company(conn, slug, "X", 1.0)
+
+
+def test_hostile_words_find_nothing(store: Store) -> None:
+    with store.read() as conn:
+        for words in ("\0", "\ud800", "x" * 100_000, "'; --"):
+            assert hosts.host(conn, words, None) is None
+            assert hosts.host_by_instance(conn, words) is None
+            assert hosts.company_by_slug(conn, words) is None
+            assert hosts.hosts(conn, scope=frozenset({words})) == []
+            assert hosts.hosts(conn, scope=None, text=words) == []
+            assert find_enrollment(conn, words, words) is None
+
+
 def test_a_host_of_another_company_is_not_found(store: Store) -> None:
     with store.write() as conn:
         hosts.add_company(conn, "beta", "Beta", 2.0)

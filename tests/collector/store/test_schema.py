@@ -20,7 +20,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(
         assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata) == []
     migrated = _shape(engine)
     if engine.dialect.name == "sqlite":
-        other = connect(f"sqlite:///{tmp_path}/metadata.db")
+        other = connect(f"sqlite:///{tmp_path}/metadata.db", create=True)
     else:
         other = connect(request.getfixturevalue("postgres").create())
     metadata.create_all(other)
@@ -52,6 +52,7 @@ def _parts(sql: str) -> list[str]:
 
 
 def test_an_upgrade_says_what_it_did_and_then_has_nothing_to_do(empty_url: str) -> None:
+    connect(empty_url, create=True).dispose()
     assert upgrade(empty_url, dry_run=True) == ["0001"]
     assert upgrade(empty_url, dry_run=True) == ["0001"]
     assert upgrade(empty_url) == ["0001"]
@@ -59,7 +60,18 @@ def test_an_upgrade_says_what_it_did_and_then_has_nothing_to_do(empty_url: str) 
     open_store(empty_url).close()
 
 
+def test_a_missing_file_is_made_by_an_upgrade_alone_and_only_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "czuwak.db"
+    for use in (open_store, lambda url: upgrade(url, dry_run=True)):
+        with pytest.raises(SchemaError, match="czuwak db upgrade"):
+            use(f"sqlite:///{path}")
+    assert not path.exists()
+    upgrade(f"sqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_an_empty_database_is_refused_with_the_command_that_helps(empty_url: str) -> None:
+    connect(empty_url, create=True).dispose()
     with pytest.raises(SchemaError, match="czuwak db upgrade"):
         open_store(empty_url)
 
@@ -76,7 +88,7 @@ def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
-    engine = connect(empty_url)
+    engine = connect(empty_url, create=True)
     with engine.execution_options(czuwak_write=True).begin() as conn:
         conn.execute(sa.text("CREATE TABLE ticket (mine integer)"))
     with pytest.raises(Exception, match=r"refused|cannot be used|already exists"):

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from collector.store import BadCursor, Store, hosts, tables, tickets, users
+from collector.store.hosts import Scope
 from collector.store.search import Counts, Order, Page, counts, search
 from collector.tickets.priority import Priority
 from collector.tickets.query import View, parse
@@ -200,11 +201,11 @@ def test_a_page_takes_a_constant_number_of_queries(store: Store, anna: int) -> N
             seen.extend([statement] if statement.startswith("SELECT") else [])
 
         sa.event.listen(engine, "before_cursor_execute", note)
-        search(conn, parse(text), None, at=0.0, user_id=anna)
-        assert len(seen) == 4
+        search(conn, parse(text), frozenset({"acme"}), at=0.0, user_id=anna)
+        assert len(seen) == 5
         seen.clear()
-        counts(conn, None, anna)
-        assert len(seen) == 1
+        counts(conn, frozenset({"acme"}), anna)
+        assert len(seen) == 2
         sa.event.remove(engine, "before_cursor_execute", note)
 
 
@@ -220,8 +221,9 @@ def test_a_page_takes_a_constant_number_of_queries(store: Store, anna: int) -> N
     ],
 )
 @pytest.mark.parametrize("paged", [False, True])
+@pytest.mark.parametrize("scope", [None, frozenset({"acme"})])
 def test_the_views_read_their_index_in_order(
-    sqlite_store: Callable[[], Store], view: View, index: str, *, paged: bool
+    sqlite_store: Callable[[], Store], view: View, index: str, scope: Scope, *, paged: bool
 ) -> None:
     store = sqlite_store()
     with store.write() as conn:
@@ -231,7 +233,7 @@ def test_the_views_read_their_index_in_order(
             put(conn, f"t{i}", at=float(i), status=status, owner=anna if i % 2 else None)
     plans: list[str] = []
     with store.read() as conn:
-        cursor = search(conn, parse(""), None, at=0.0, view=view, user_id=anna, limit=2).next_cursor if paged else None
+        cursor = search(conn, parse(""), scope, at=0.0, view=view, user_id=anna, limit=2).next_cursor if paged else None
 
         def explain(_c: object, cur: object, statement: str, parameters: object, *_rest: object) -> None:
             if "ORDER BY" in statement:
@@ -239,7 +241,7 @@ def test_the_views_read_their_index_in_order(
                 plans.append(" | ".join(row[3] for row in rows))
 
         sa.event.listen(conn.engine, "before_cursor_execute", explain)
-        search(conn, parse(""), None, at=0.0, view=view, user_id=anna, limit=2, cursor=cursor)
+        search(conn, parse(""), scope, at=0.0, view=view, user_id=anna, limit=2, cursor=cursor)
         sa.event.remove(conn.engine, "before_cursor_execute", explain)
     assert len(plans) == 1
     assert index in plans[0]
