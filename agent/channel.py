@@ -88,9 +88,8 @@ _CUT = ("Socket closed", "reset by peer", "Broken pipe")
 def sentence(failure: Failure, where: str) -> str:
     """One sentence: what, where, what next."""
     if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return (
-            f"{where} refuses this agent ({failure.details or failure.code.name}): if it should report, enroll it again"
-        )
+        said = failure.details or failure.code.name
+        return f"{where} refuses this agent ({said}): if it should report, enroll again with --replace"
     if "failed to connect" in failure.details and any(sign in failure.details for sign in _CUT):
         return (
             f"{where} cut the connection at the handshake: most likely our certificate is expired or another"

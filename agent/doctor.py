@@ -143,28 +143,34 @@ def _collector(config: Config, owned: Identity) -> Iterator[Finding]:
 
 def _tls(config: Config, owned: Identity, host: str, port: int) -> Finding:
     name = config.server_name or owned.facts.server_name or host
-    context = ssl.create_default_context(cadata=owned.ca.decode())
-    context.set_alpn_protocols(["h2"])
-    # Python reads a key from files only, so the files themselves are named.
-    context.load_cert_chain(config.identity_dir / identity.CERTIFICATE, config.identity_dir / identity.KEY)
     try:
-        with (
-            socket.create_connection((host, port), timeout=5) as raw,
-            context.wrap_socket(raw, server_hostname=name) as wrapped,
-        ):
-            # Since TLS 1.3 a refusal of our certificate comes after the handshake, in place of the first bytes.
-            wrapped.recv(1)
-            shown = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+        shown, taken = _handshake(config, owned, (host, port), name)
     except ssl.SSLCertVerificationError as error:
         shown = ", ".join(hashlib.sha256(der).hexdigest() for der in _presented(host, port)) or "nothing"
         found = f"{host}:{port} is not who it should be: {plain(error.verify_message)}; it presents sha256 {shown}"
         return Finding(Level.FAIL, "TLS", found, "compare with the collector; set server_name or enroll again")
-    except ssl.SSLError as error:
-        found = f"{host}:{port} does not accept us: {plain(error.reason or str(error))}"
-        return Finding(Level.FAIL, "TLS", found, "if the certificate is refused, enroll again with --replace")
     except OSError as error:
-        return Finding(Level.FAIL, "TLS", plain(str(error)), "is this the agents' port of the collector?")
-    return Finding(Level.OK, "TLS", f"{name} proved itself with certificate sha256:{shown}")
+        shown, taken = plain(str(error)), False
+    if not taken:
+        found = f"{host}:{port} does not accept us ({shown})"
+        return Finding(
+            Level.FAIL, "TLS", found, "is this the agents' port? If it refuses our certificate, enroll again"
+        )
+    return Finding(Level.OK, "TLS", f"{name} proved itself with certificate {shown}")
+
+
+def _handshake(config: Config, owned: Identity, address: tuple[str, int], name: str) -> tuple[str, bool]:
+    context = ssl.create_default_context(cadata=owned.ca.decode())
+    context.set_alpn_protocols(["h2"])
+    # Python reads a key from files only, so the files themselves are named.
+    context.load_cert_chain(config.identity_dir / identity.CERTIFICATE, config.identity_dir / identity.KEY)
+    with (
+        socket.create_connection(address, timeout=5) as raw,
+        context.wrap_socket(raw, server_hostname=name) as wrapped,
+    ):
+        shown = "sha256:" + hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+        # Since TLS 1.3 a refusal of our certificate comes after the handshake, in place of the first bytes.
+        return shown, bool(wrapped.recv(1))
 
 
 def _presented(host: str, port: int) -> list[bytes]:

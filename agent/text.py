@@ -1,15 +1,20 @@
 """Words from outside made safe: addresses, fingerprints, and what a peer says before a person reads it."""
 
+import re
+
+# [v6] or [v6]:port; a bare v6, which has no port; host or host:port.
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<bare>[^\[\]:]*:[^\[\]:]*:[^\[\]]*)|(?P<host>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?"
+)
+
 
 def split_address(address: str, default_port: int) -> tuple[str, int]:
     """Host and port of `host`, `host:port`, `[v6]:port`. Raises ValueError."""
-    host, separator, port = address.rpartition(":")
-    if not separator or (":" in host and not host.startswith("[")):
-        host, port = address, str(default_port)
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    found = _ADDRESS.fullmatch(address)
+    port = int(found["port"] or default_port) if found else 0
+    if found is None or not 0 < port < 65536:
         raise ValueError(f"{address!r} is not HOST:PORT")
-    return host, int(port)
+    return found["v6"] or found["bare"] or found["host"], port
 
 
 def listen_address(text: str) -> tuple[str, int]:

@@ -114,8 +114,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(write: Write) -> None:
         "F:10: processes: Object missing required field `name` - at `$[0]`",
         "CZUWAK_AGENT_COLLECTOR_ADDRESS: address: 'a:99999' is not HOST:PORT",
         "F:7: listen: 'nowhere' is not an address to listen on: write HOST:PORT",
-        "F:9: disks_excluded: '(' is not a regular expression:"
-        " missing ), unterminated subpattern at position 0",
+        "F:9: disks_excluded: '(' is not a regular expression: missing ), unterminated subpattern at position 0",
     ]
 
 
