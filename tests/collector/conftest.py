@@ -15,6 +15,8 @@ from sqlalchemy.engine import make_url
 
 from collector.store import Store, open_store, upgrade
 from collector.store.hosts import add_company
+from collector.store.schema import _script
+from collector.store.tables import metadata
 
 
 class Postgres:
@@ -30,6 +32,7 @@ class Postgres:
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
             self._as = ["runuser", "-u", "postgres", "--"]
         self._names = count(1)
+        self._prepared = ""
 
     def start(self) -> None:
         data = str(self.directory / "data")
@@ -43,12 +46,27 @@ class Postgres:
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self.directory)
 
-    def create(self, template: str = "template0") -> str:
+    def create(self) -> str:
         """The url of a new database."""
         name = f"czuwak_{next(self._names)}"
-        with psycopg.connect(host=str(self.directory), user="postgres", dbname="postgres", autocommit=True) as conn:
-            conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        with self._connect("postgres") as conn:
+            conn.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         return f"postgresql://postgres@/{name}?host={self.directory}"
+
+    def fresh(self) -> str:
+        """The url of one upgraded database with the company `acme`, emptied of all else; much faster than a new one."""
+        if not self._prepared:
+            self._prepared = _prepared(self.create())
+        names = ", ".join(f'"{table}"' for table in metadata.tables)
+        with self._connect(make_url(self._prepared).database or "") as conn:
+            conn.execute(f"TRUNCATE {names} RESTART IDENTITY")
+            conn.execute("ALTER SEQUENCE ticket_number_seq RESTART")
+            conn.execute("UPDATE alembic_version SET version_num = %s", (_head(),))
+            conn.execute("INSERT INTO company (slug, name, created_at, revision) VALUES ('acme', 'Acme', 1, 0)")
+        return self._prepared
+
+    def _connect(self, database: str) -> psycopg.Connection:
+        return psycopg.connect(host=str(self.directory), user="postgres", dbname=database, autocommit=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as, str(self._bin / program), *arguments]
@@ -64,12 +82,6 @@ def postgres() -> Iterator[Postgres]:
     cluster.start()
     yield cluster
     cluster.stop()
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> str:
-    """Name of an upgraded database with the company `acme`, to copy from."""
-    return make_url(_prepared(postgres.create())).database or ""
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +108,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "czuwak.db")
         return f"sqlite:///{tmp_path}/czuwak.db"
     cluster: Postgres = request.getfixturevalue("postgres")
-    return cluster.create(request.getfixturevalue("postgres_template"))
+    return cluster.fresh()
 
 
 @pytest.fixture
@@ -120,6 +132,12 @@ def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Callable[[],
     yield fresh
     for each in opened:
         each.close()
+
+
+def _head() -> str:
+    head = _script().get_current_head()
+    assert head is not None
+    return head
 
 
 def _prepared(url: str) -> str:
