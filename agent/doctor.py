@@ -153,9 +153,7 @@ def _tls(config: Config, owned: Identity, host: str, port: int) -> Finding:
         shown, taken = plain(str(error)), False
     if not taken:
         found = f"{host}:{port} does not accept us ({shown})"
-        return Finding(
-            Level.FAIL, "TLS", found, "is this the agents' port? If it refuses our certificate, enroll again"
-        )
+        return Finding(Level.FAIL, "TLS", found, "is it the agents' port? If it refuses our certificate, enroll again")
     return Finding(Level.OK, "TLS", f"{name} proved itself with certificate {shown}")
 
 
