@@ -169,7 +169,7 @@ def make_engine(
     with store.read() as conn:
         alerts = load_alerts(conn)
     return Engine(
-        head=Head(retention=retention_for(groups)),
+        head=Head(retention=retention_for(groups), max_samples=_slots(groups, settings.interval)),
         schedule=lambda host_online: Schedule(
             groups,
             alerts,
@@ -183,6 +183,11 @@ def make_engine(
         metrics=metrics,
         tick=settings.evaluation_interval,
     )
+
+
+def _slots(groups: tuple[Group, ...], interval: float) -> int:
+    """Samples kept of a series: two hours of the usual interval, or what the longest window of a rule needs."""
+    return max(480, int(1.25 * retention_for(groups, 0.0) / interval))
 
 
 async def _listen(

@@ -29,7 +29,7 @@ from collector.ingest.events import (
 from collector.ingest.facts import facts_of
 from collector.ingest.link import Hooks, Link
 from collector.ingest.peer import Peer, peer_of
-from collector.ingest.session import Session, begin, inherit, step
+from collector.ingest.session import Phase, Session, begin, inherit, step
 from collector.metrics import Metrics
 from collector.store import enrollments, hosts
 from collector.store.engine import Store
@@ -191,6 +191,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if not gen:
             link.feed(Revoked("This identity was revoked."))
             return
+        if link.session.phase is Phase.CLOSED:
+            return  # it was sent away while the database worked
         self._take_over(link, hello)
         absence = pb.GoingAwayReason.Name(hello.last_absence.reason) if _known(hello.last_absence.reason) else ""
         reason = absence.removeprefix("GOING_AWAY_REASON_").lower()

@@ -32,6 +32,7 @@ class Policy:
 
     silence: float = 90.0  # after a stream ended without a word
     grace: float = 60.0  # after our own start or trouble, before any silence counts
+    backlog: float = 900.0  # from Welcome to the first fresh sample while the stream is open
     # A planned absence after which the host should be back, by class and reason. No row: it may stay away.
     planned: Mapping[tuple[str, str], float] = field(
         default_factory=lambda: {

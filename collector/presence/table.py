@@ -1,5 +1,6 @@
 """Presence as a table: (state, event) -> standing. Pure: no clock, no database; deadlines are times in the standing."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ def explanation(reason: str, clean: bool) -> str:
 
 
 def _catching_up(_: Standing, __: Event, at: float, ___: str, policy: Policy) -> Standing:
-    return Standing(Presence.CATCHING_UP, "", at, at + policy.silence)
+    return Standing(Presence.CATCHING_UP, "", at, at + policy.backlog)
 
 
 def _online(_: Standing, __: Event, at: float, ___: str, ____: Policy) -> Standing:
@@ -44,7 +45,7 @@ def _still_online(standing: Standing, _: Event, __: float, ___: str, ____: Polic
 
 def _silence_begins(standing: Standing, _: Event, at: float, __: str, policy: Policy) -> Standing:
     """Nothing is concluded yet; a clock that already runs is not turned back."""
-    return standing if standing.deadline is not None else replace(standing, deadline=at + policy.silence)
+    return replace(standing, deadline=min(at + policy.silence, standing.deadline or math.inf))
 
 
 def _away_planned(_: Standing, event: SaidGoodbye, at: float, class_: str, policy: Policy) -> Standing:

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -14,10 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 
 from collector.ingest import ca
 from collector.ingest.errors import ListenError
-from collector.ingest.process import LOOK_SECONDS
+from collector.ingest.process import LOOK_SECONDS, Bound, serve
 from collector.ingest.session import Phase
 from collector.rules.load import load_text
 from collector.store import hosts
+from collector.store.errors import StoreError
+from collector.tickets.desk import Policy
 from czuwak.v1 import ingest_pb2 as pb
 
 House = Any  # the class in this folder's conftest.py, which import mode importlib does not let us import
@@ -339,5 +343,47 @@ def test_the_interval_can_be_changed_while_agents_are_connected(house: House) ->
             ingest.servicer.set_interval(60.0)
             assert (await agent.hear("set_interval")).interval_seconds == 60.0
             assert {link.session.phase for link in ingest.servicer._links} == {Phase.LIVE}
+
+    asyncio.run(main())
+
+
+def test_a_signal_ends_it_in_order_and_another_reads_the_rules_again(house: House) -> None:
+    reads: list[int] = []
+
+    def load_rules() -> tuple[()]:
+        reads.append(len(reads))
+        return ()
+
+    async def main() -> None:
+        bound: asyncio.Future[Bound] = asyncio.get_running_loop().create_future()
+        work = serve(house.settings(), load_rules=load_rules, policy=Policy(), ready=bound.set_result)
+        serving = asyncio.create_task(work)
+        where = await bound
+        assert where.query_socket.is_socket()
+        assert where.query_socket.parent.stat().st_mode & 0o777 == 0o700
+        os.kill(os.getpid(), signal.SIGHUP)
+        await house.until(lambda: len(reads) == 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+    asyncio.run(main())
+
+
+def test_a_database_that_goes_away_refuses_new_streams_and_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        identity = house.enroll("pc1")
+        async with house.running() as ingest:
+
+            def away(_: object) -> None:
+                raise StoreError("the database cannot be used now", retryable=True)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(ingest.servicer, "_look_up", away)
+                async with house.agent(ingest.bound, identity) as agent:
+                    assert await agent.ended() is grpc.StatusCode.UNAVAILABLE
+            async with house.agent(ingest.bound, identity) as agent:
+                await agent.greet()
 
     asyncio.run(main())

@@ -30,7 +30,8 @@ ONLINE = Standing(Presence.ONLINE, "", NOW - 1000)
 
 def test_a_host_catches_up_until_its_first_fresh_sample() -> None:
     standing = after(Standing(Presence.UNKNOWN), Welcomed())
-    assert (standing.presence, standing.deadline) == (Presence.CATCHING_UP, NOW + 90)
+    assert (standing.presence, standing.deadline) == (Presence.CATCHING_UP, NOW + 900)
+    assert after(standing, StreamEnded()).deadline == NOW + 90
     assert after(standing, LiveBatch()) == Standing(Presence.ONLINE, "", NOW)
 
 
