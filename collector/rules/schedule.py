@@ -18,7 +18,7 @@ from collector.rules.errors import RuleError
 from collector.rules.evidence import gather
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
 from collector.rules.report import GroupReport, RuleReport
-from collector.rules.series import alert_series, recorded, with_ends
+from collector.rules.series import FAILING, Written, alert_series, recorded, with_ends
 
 MOST_EVIDENCE = 50  # charts gathered in one evaluation of a group
 EVIDENCE_TIME = 0.5  # seconds: tickets come before charts when much breaks at once
@@ -133,6 +133,9 @@ class Schedule:
             if before is not None:
                 running.state, running.written, running.error = before.state, before.written, before.error
         self._ended += tuple(labels for running in old.values() for labels in running.written)
+        still = {labels for turn in self._turns for labels in _failing(turn)}
+        told = (labels for turn in turns.values() for labels in _failing(turn))
+        self._ended += tuple(labels for labels in told if labels not in still)
         leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
         return _gone([*leaving], at)
 
@@ -184,6 +187,7 @@ class Schedule:
             else:
                 running.error = ""
                 steps += [(running, taken)] if taken else []
+        record(*with_ends(_failing(turn), ()), at)
         changes = _merged(taken.changes for _, taken in steps)
         stored = commit(self._with_evidence(turn, changes, select, at), at) if changes else ()
         _keep(steps, stored)
@@ -270,6 +274,15 @@ def _keep(steps: _Steps, stored: Iterable[Alert]) -> None:
             for key, alert in taken.state.alerts.items()
         }
         running.state = replace(taken.state, alerts=alerts)
+
+
+def _failing(turn: _Turn) -> Written:
+    """The group's own health as series, so that a default rule can open a ticket about a rule that is blind."""
+    written: Written = {}
+    for running in turn.rules:
+        labels = Labels.of(__name__=FAILING, group=turn.group.name, rule=running.rule.name)
+        written[labels] = max(written.get(labels, 0.0), float(bool(running.error)))
+    return written
 
 
 def _fail(turn: _Turn, running: _Running, error: Exception) -> None:

@@ -9,6 +9,8 @@ from collector.promql import Result
 from collector.rules.errors import RuleError
 from collector.rules.model import RecordRule
 
+FAILING = "czuwak_collector_rule_failing"
+
 Written = dict[Labels, float]
 
 

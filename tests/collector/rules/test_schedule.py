@@ -173,6 +173,19 @@ def test_a_failed_evaluation_changes_nothing_and_is_shown() -> None:
     assert len(desk.commits) == 1
 
 
+def test_a_rule_that_fails_is_a_series_a_rule_can_watch() -> None:
+    watch = "  - name: h\n    rules:\n      - {alert: Blind, expr: czuwak_collector_rule_failing == 1}\n"
+    desk = Desk(one("m * on () m > 0") + watch)
+    desk.run(0.0, 1.0)
+    assert desk.told() == [(EventKind.FIRED, "A")]
+    desk.head.set([Labels.of(__name__="m", instance="b")], [1.0], 1.0)
+    desk.run(1.0, 1.0)
+    assert desk.query("czuwak_collector_rule_failing == 1", 1.0) == {
+        'czuwak_collector_rule_failing{group="g",rule="A"}': 1.0
+    }
+    assert desk.told()[-1] == (EventKind.FIRED, "Blind")
+
+
 def test_the_report_counts_alerts_by_state() -> None:
     desk = Desk(one(**{"for": "10s"}))
     untouched = desk.schedule.report()[0].rules[0]
@@ -244,6 +257,11 @@ def test_a_reload_ends_the_alerts_of_rules_that_are_gone_and_their_series() -> N
     desk.commit(changes, 1.0)
     desk.run(2.0, 0.0)
     assert desk.query("ALERTS", 2.0) == {}
+    desk.schedule.replace(groups(one("n > 1").replace("name: g", "name: h")), 3.0)
+    desk.run(3.0)
+    assert desk.query("czuwak_collector_rule_failing", 3.0) == {
+        'czuwak_collector_rule_failing{group="h",rule="A"}': 0.0
+    }
 
 
 def test_an_alert_that_fires_brings_its_chart_and_the_threshold() -> None:
