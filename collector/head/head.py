@@ -65,8 +65,7 @@ class Head:
         self._owners: dict[str, set[Labels]] = {}
         self._free_hosts: list[int] = []
         self._host_count = 0
-        self._found: dict[tuple[Matcher, ...], tuple[Frame, Place]] = {}
-        self._found_generation = -1
+        self._found: dict[tuple[Matcher, ...], tuple[int, Frame, Place]] = {}
 
     def register(self, host: str, schema: bytes, series: Sequence[Labels]) -> None:
         """The host's batches of this schema have these series, in this order.
@@ -154,13 +153,14 @@ class Head:
 
     def select(self, matchers: Sequence[Matcher], start: float, end: float) -> Selection:
         """Series all matchers accept, samples in (start, end]; label columns are cached until series change."""
-        if self._found_generation != self._table.generation or len(self._found) > _KEPT_SELECTIONS:
-            self._found = {}
-            self._found_generation = self._table.generation
         key = tuple(matchers)
-        if key not in self._found:
-            self._found[key] = self._table.find(key)
-        frame, place = self._found[key]
+        version = self._table.version(key)
+        found = self._found.get(key)
+        if found is None or found[0] != version:
+            if len(self._found) >= _KEPT_SELECTIONS:
+                self._found.clear()
+            found = self._found[key] = (version, *self._table.find(key))
+        _, frame, place = found
         return Selection(frame, self._slab, place, _milli(start), _milli(end))
 
     def compact(self, at: float) -> None:

@@ -51,12 +51,18 @@ class Windows:
     values: Floats
     counts: NDArray[np.intp]
     time_rows: Floats
+    time_counts: NDArray[np.intp]  # samples per row of time_rows
     time_of: NDArray[np.intp] | None  # None: time_rows has one row per series
 
     @property
     def valid(self) -> NDArray[np.bool_]:
         """Where `values` are samples and not padding."""
         return np.asarray(np.arange(self.values.shape[1]) < self.counts[:, None])
+
+    @property
+    def full(self) -> bool:
+        """True when no window has padding."""
+        return bool((self.counts == self.values.shape[1]).all())
 
     @property
     def times(self) -> Floats:
@@ -109,7 +115,7 @@ class Selection:
         times = slab.times.reshape(-1).take(place.hosts[:, None] * slab.slots + slots)
         values = slab.values.reshape(-1).take(place.rows[:, None] * slab.slots + slots[place.host_of])
         counts = (high - low)[place.host_of]
-        windows = Windows(values, counts, times, place.host_of)
+        windows = Windows(values, counts, times, high - low, place.host_of)
         gaps = stale(values)
         return _closed(windows, gaps) if gaps.any() or not counts.all() else windows
 
@@ -128,7 +134,8 @@ class Selection:
 
 
 def _nothing(rows: int) -> Windows:
-    return Windows(np.zeros((rows, 1)), np.zeros(rows, np.intp), np.zeros((rows, 1)), None)
+    none = np.zeros(rows, np.intp)
+    return Windows(np.zeros((rows, 1)), none, np.zeros((rows, 1)), none, None)
 
 
 def _closed(windows: Windows, gaps: NDArray[np.bool_]) -> Windows:
@@ -141,4 +148,4 @@ def _closed(windows: Windows, gaps: NDArray[np.bool_]) -> Windows:
     some = (counts > 0)[:, None]
     values = np.where(some, np.take_along_axis(windows.values, order, axis=1), 0.0)
     times = np.where(some, np.take_along_axis(windows.times, order, axis=1), 0.0)
-    return Windows(values, counts, times, None)
+    return Windows(values, counts, times, counts, None)

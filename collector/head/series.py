@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from collector.head.errors import HeadError
 from collector.head.frame import Frame
-from collector.head.matcher import Matcher
+from collector.head.matcher import Match, Matcher
 from collector.head.selection import Place
 from collector.head.sets import LabelSets
 from collector.head.symbols import Symbols
-from collector.labels import Labels
+from collector.labels import NAME, Labels
 
+_MAX_NAMES = 100_000
 _MAX_CELLS = 200_000_000  # label names x series of one selection
 
 
@@ -30,7 +31,9 @@ class SeriesTable:
         self.host = np.zeros(64, np.int32)
         self.host_set = np.zeros(64, np.int32)
         self.size = 0
-        self.generation = 0  # changes with the set of series
+        self._generation = 0
+        self._versions: dict[str, int] = {}
+        self._base = 0
         self._free: list[int] = []
 
     @property
@@ -44,7 +47,7 @@ class SeriesTable:
         rows = np.array([self._row() for _ in numbers], np.intp)
         self.own[rows] = numbers
         self.host[rows] = host
-        self.generation += 1
+        self._touch(self.own[rows])
         return rows
 
     def set_host(self, host: int, labels: Labels) -> None:
@@ -52,20 +55,25 @@ class SeriesTable:
         if host >= len(self.host_set):
             self.host_set = np.concatenate([self.host_set, np.zeros(max(host, len(self.host_set)), np.int32)])
         self.host_set[host] = self.host_sets.hold(labels)
-        self.generation += 1
 
     def free_host(self, host: int) -> None:
         """The host has no labels any more; its rows must be free."""
         self.host_sets.release(self.host_set[host : host + 1])
         self.host_set[host] = 0
-        self.generation += 1
 
     def free(self, rows: NDArray[np.intp]) -> None:
         """Forget these series."""
+        self._touch(self.own[rows])
         self.own_sets.release(self.own[rows])
         self.own[rows] = 0
         self._free.extend(int(row) for row in rows)
-        self.generation += 1
+
+    def version(self, matchers: Sequence[Matcher]) -> int:
+        """Changes whenever the series these matchers accept may have changed."""
+        for matcher in matchers:
+            if matcher.name == NAME and matcher.match is Match.EQUAL:
+                return max(self._base, self._versions.get(matcher.value, 0))
+        return self._generation
 
     def labels(self, row: int) -> Labels:
         """The whole label set of one row."""
@@ -92,7 +100,19 @@ class SeriesTable:
             self.symbols = Symbols()
             self.own_sets.recode(self.symbols)
             self.host_sets.recode(self.symbols)
-            self.generation += 1
+            self._forget_versions()
+
+    def _touch(self, own: NDArray[np.int32]) -> None:
+        """Series of these label sets came or went: a selection that names another metric is still good."""
+        self._generation += 1
+        for number in np.unique(own):
+            self._versions[self.own_sets.labels(int(number)).get(NAME)] = self._generation
+        if len(self._versions) > _MAX_NAMES:
+            self._forget_versions()
+
+    def _forget_versions(self) -> None:
+        self._generation += 1
+        self._base, self._versions = self._generation, {}
 
     def _row(self) -> int:
         if self._free:

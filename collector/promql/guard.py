@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def check(text: str) -> None:
-    """Raises PlanError when a text is too long or has more than 200 operators and opening parentheses."""
+    """Raises PlanError when a text is too long or has more than 200 operators, brackets and parentheses."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
         raise PlanError(f"the expression has {size} bytes, {MAX_BYTES} are allowed", 1)
@@ -44,14 +44,15 @@ def run(parse: Callable[[str], T], text: str) -> T:
         except (PlanError, ValueError, RecursionError) as error:
             done.set_exception(error)
 
-    # The size is the process's for threads to come: set it back at once. A thread of somebody else that starts
-    # in between gets a bigger stack, which costs address space only.
-    before = threading.stack_size(_STACK)
+    # The size is the process's for threads to come: set it back to the default at once. A thread of somebody else
+    # that starts in between gets a bigger stack, which costs address space only; ours, when somebody else sets it
+    # back first, gets the default, which carries what `check` let through as well.
+    threading.stack_size(_STACK)
     try:
         thread = threading.Thread(target=work, name="parse", daemon=True)
         thread.start()
     finally:
-        threading.stack_size(before)
+        threading.stack_size(0)
     thread.join()
     if not done.done():
         raise PlanError("the parser failed on this expression", 1)

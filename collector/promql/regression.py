@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from collector.head import Windows
 from collector.promql.rates import Outcome
 from collector.promql.rows import Floats
 from collector.promql.selectors import Span
@@ -23,14 +24,29 @@ def predict_linear(span: Span, at: float, seconds: float) -> Outcome:
 def _fit(span: Span) -> tuple[Floats, Floats, Floats]:
     """Slope, mean value and mean time. Equal values have no slope; equal infinities have no line."""
     windows = span.windows
-    valid, counts = windows.valid, np.maximum(windows.counts, 1)
-    times = np.where(valid, windows.times - span.end, 0.0)
-    values = np.where(valid, windows.values, 0.0)
+    first = windows.values[:, 0]
+    weights, middle = _weights(windows, span.end)
     with np.errstate(all="ignore"):
-        middle, height = times.sum(axis=1) / counts, values.sum(axis=1) / counts
+        rises = windows.values - first[:, None]
+        slope = np.einsum("ij,ij->i", weights, rises)
+        slope = np.where(np.isfinite(slope), slope, np.nan)  # an infinite value has no line through it
+        level = ~rises.any(axis=1) | (windows.values == first[:, None]).all(axis=1)
+        if not windows.full:
+            rises = np.where(windows.valid, rises, 0.0)
+        height = first + rises.sum(axis=1) / np.maximum(windows.counts, 1)
+    constant = np.where(np.isinf(first), np.nan, first)
+    return np.where(level, constant - constant, slope), np.where(level, constant, height), middle + span.end
+
+
+def _weights(windows: Windows, end: float) -> tuple[Floats, Floats]:
+    """What each sample adds to the slope, and the mean time after `end`; computed once per row of times."""
+    counts = windows.time_counts
+    valid = np.arange(windows.time_rows.shape[1]) < counts[:, None]
+    times = np.where(valid, windows.time_rows - end, 0.0)
+    with np.errstate(all="ignore"):
+        middle = times.sum(axis=1) / np.maximum(counts, 1)
         apart = np.where(valid, times - middle[:, None], 0.0)
-        slope = (apart * np.where(valid, values - height[:, None], 0.0)).sum(axis=1) / (apart**2).sum(axis=1)
-        first = windows.values[:, 0]
-        level = (windows.values == first[:, None]).all(axis=1)
-    slope = np.where(level, np.where(np.isinf(first), np.nan, 0.0), slope)
-    return slope, np.where(level, np.where(np.isinf(first), np.nan, first), height), middle + span.end
+        weights = apart / (apart**2).sum(axis=1)[:, None]
+    if windows.time_of is None:
+        return weights, middle
+    return weights[windows.time_of], middle[windows.time_of]

@@ -1,8 +1,11 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.promql import PlanError, plan
 
@@ -58,6 +61,30 @@ def test_one_operator_more_is_refused_at_its_column() -> None:
 
 def test_operators_in_strings_and_comments_do_not_count() -> None:
     assert plan('a{b="' + "+" * 1000 + '"} #' + "(" * 1000).max_range == 0.0
+
+
+WORDS = (
+    *"()[]{}+-*/%^@,=<>!~`'\"#\n\\\0ż",
+    *"a b:c sum rate by on and or offset 5m 1 1e9 Inf 0x bool group_left label_replace topk =~ start()".split(),
+    '"x"',
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join) | st.text(max_size=200))
+def test_any_text_is_planned_or_refused_with_a_column_in_it(text: str) -> None:
+    try:
+        plan(text)
+        column = 1
+    except PlanError as error:
+        column = error.column
+    assert 1 <= column <= max(1, len(text))
+
+
+def test_many_threads_plan_at_once() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(plan, ["(" * 95 + "a" + ")" * 95] * 200, timeout=60))
+    assert len(made) == 200
 
 
 def test_a_process_full_of_bombs_lives() -> None:

@@ -1,8 +1,8 @@
 """The same series and expressions through the real promtool: same labels, values to 1e-9, errors where it errs.
 
-Times stand off the samples' grid: Debian's 2.42 still counts the sample on a window's far edge, 3 does not. Left out for
-the same reason are rate over a falling gauge (order of the cut at zero), atan2 (kept the name), stddev of a single NaN,
-dates of NaN; and a negative offset, for promtool loads no sample later than the question.
+Times stand off the samples' grid, for Debian's 2.42 still counts the sample on a window's far edge and 3 does not. Left
+out because 2.42 differs from 3: rate over a falling gauge, atan2, stddev of one NaN. Left out as well: dates of NaN, and
+a negative offset, for promtool loads no sample later than the question.
 """
 
 import json
