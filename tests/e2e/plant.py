@@ -3,13 +3,14 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,20 +98,30 @@ class Plant:
 
     def tickets(self, rule: str) -> list[dict[str, Any]]:
         page = self.get("/api/v1/tickets?view=every&limit=100")
-        return [t for t in json.loads(page)["tickets"] if t["rule_name"] == rule] if page else []
+        return [t for t in json.loads(page)["tickets"] if t["rule"] == rule] if page else []
 
-    def ticket(self, rule: str, seen: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+    def ticket(
+        self, rule: str, seen: Callable[[dict[str, Any]], bool] = lambda _: True, patience: float = PATIENCE
+    ) -> dict[str, Any]:
         """The one ticket of a rule, once it looks as wanted."""
-        found: dict[str, Any] = until(
-            f"a ticket of {rule}", lambda: next((t for t in self.tickets(rule) if seen(t)), None)
-        )
+        what = f"a ticket of {rule}"
+        found: dict[str, Any] = until(what, lambda: next((t for t in self.tickets(rule) if seen(t)), None), patience)
         return found
 
-    def timeline(self, number: str) -> list[dict[str, Any]]:
-        page = self.get(f"/api/v1/tickets/{number}")
-        assert page is not None
-        events: list[dict[str, Any]] = json.loads(page)["timeline"]
-        return events
+    def timeline(self, number: str) -> list[str]:
+        """Kinds of a ticket's events, in order."""
+        return [
+            row[0]
+            for row in self.rows(
+                "select e.kind from ticket_event e join ticket t on t.id = e.ticket_id where t.number = ? order by e.id",
+                number,
+            )
+        ]
+
+    def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """A look into the collector's database from outside."""
+        with closing(sqlite3.connect(f"file:{self.folder}/czuwak.db?mode=ro", uri=True, timeout=5)) as conn:
+            return conn.execute(query, values).fetchall()
 
     def close(self) -> None:
         for process in reversed(self.processes.values()):
