@@ -103,6 +103,7 @@ class Schedule:
             running.state = restore(held.pop(running.rule.uid, ()))
         self._orphans = [alert for rest in held.values() for alert in rest]
         self._ended: tuple[Labels, ...] = ()
+        self._mended: tuple[Labels, ...] = ()  # health series of rules that are gone
 
     def next_due(self) -> float:
         """When the next group is due; infinity without groups."""
@@ -135,7 +136,7 @@ class Schedule:
         self._ended += tuple(labels for running in old.values() for labels in running.written)
         still = {labels for turn in self._turns for labels in _failing(turn)}
         told = (labels for turn in turns.values() for labels in _failing(turn))
-        self._ended += tuple(labels for labels in told if labels not in still)
+        self._mended += tuple(labels for labels in told if labels not in still)
         leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
         return _gone([*leaving], at)
 
@@ -249,6 +250,9 @@ class Schedule:
         if self._ended:
             record(*with_ends({}, self._ended), at)
             self._ended = ()
+        if self._mended:  # a rule that is gone fails no more: its ticket recovers by proof, not by silence
+            record(self._mended, [0.0] * len(self._mended), at)
+            self._mended = ()
 
 
 def _gone(alerts: Sequence[Alert], at: float) -> AlertChanges:

@@ -257,11 +257,16 @@ def test_a_reload_ends_the_alerts_of_rules_that_are_gone_and_their_series() -> N
     desk.commit(changes, 1.0)
     desk.run(2.0, 0.0)
     assert desk.query("ALERTS", 2.0) == {}
-    desk.schedule.replace(groups(one("n > 1").replace("name: g", "name: h")), 3.0)
-    desk.run(3.0)
-    assert desk.query("czuwak_collector_rule_failing", 3.0) == {
-        'czuwak_collector_rule_failing{group="h",rule="A"}': 0.0
-    }
+
+
+def test_the_ticket_about_a_failing_rule_recovers_when_the_rule_is_taken_out() -> None:
+    watch = "  - name: h\n    rules:\n      - {alert: Blind, expr: czuwak_collector_rule_failing == 1}\n"
+    desk = Desk(one("m * on () m > 0") + watch)
+    desk.head.set([Labels.of(__name__="m", instance="b")], [1.0], 0.0)
+    desk.run(0.0, 1.0)
+    desk.schedule.replace(groups("groups:\n" + watch), 1.0)
+    desk.run(1.0)
+    assert desk.told() == [(EventKind.FIRED, "Blind"), (EventKind.RECOVERED, "Blind")]
 
 
 def test_an_alert_that_fires_brings_its_chart_and_the_threshold() -> None:
