@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import msgspec
 
 from agent.errors import ConfigError, Mistake
+from agent.identity import DEFAULT_PORT
 from agent.probes import ProbeSettings, WatchedProcess
 from agent.text import listen_address, split_address
 
 DEFAULT_PATH = Path("/etc/czuwak/agent.toml")
-DEFAULT_PORT = 8443
 PREFIX = "CZUWAK_AGENT_"
 
 

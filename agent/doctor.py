@@ -16,11 +16,11 @@ from pathlib import Path
 from cryptography import x509
 
 from agent import exposition, identity, trust
-from agent.config import DEFAULT_PORT, Config
+from agent.config import Config
 from agent.errors import IdentityError, IdentityMissingError, ListenError, Mistake
 from agent.identity import Identity
 from agent.status import Status
-from agent.text import joined, plain, split_address
+from agent.text import joined, plain
 
 DAY = 86400.0
 EXPIRY_WARNING_DAYS = 7
@@ -124,7 +124,11 @@ def _certificate(owned: Identity, now: float) -> Finding:
 
 
 def _collector(config: Config, owned: Identity) -> Iterator[Finding]:
-    host, port = config.collector or split_address(owned.facts.collector, DEFAULT_PORT)
+    try:
+        host, port = identity.collector_of(owned, config.collector)
+    except IdentityError as error:
+        yield Finding(Level.FAIL, "collector", str(error), "correct the configuration")
+        return
     try:
         addresses = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
     except OSError as error:

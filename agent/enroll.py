@@ -168,17 +168,28 @@ def _store(request: Request, reply: pb.EnrollResponse, key: ec.EllipticCurvePriv
     facts = Facts(
         plain(reply.agent_id), plain(reply.host), plain(reply.collector), request.server_name or "", not_after
     )
-    private = (request.directory / PENDING_KEY).read_bytes()
+    try:
+        _write(request.directory, reply, facts)
+    except OSError as error:
+        raise EnrollError(
+            f"cannot write to {request.directory}: {error.strerror};"
+            " make room and run the same command again, it resumes"
+        ) from error
+    return Enrolled(facts.agent_id, facts.host, facts.collector, not_after)
+
+
+def _write(directory: Path, reply: pb.EnrollResponse, facts: Facts) -> None:
+    # identity.json comes last: what is there without it is not an identity yet, and the enrolment still pending.
+    private = (directory / PENDING_KEY).read_bytes()
     for name, data, mode in (
         (KEY, private, files.PRIVATE),
         (CERTIFICATE, reply.certificate.encode(), files.PUBLIC),
         (CA, reply.ca_certificates.encode(), files.PUBLIC),
         (FACTS, msgspec.json.encode(facts), files.PUBLIC),
     ):
-        files.write(request.directory / name, data, mode)
-    files.remove(request.directory / PENDING)
-    files.remove(request.directory / PENDING_KEY)
-    return Enrolled(facts.agent_id, facts.host, facts.collector, not_after)
+        files.write(directory / name, data, mode)
+    files.remove(directory / PENDING)
+    files.remove(directory / PENDING_KEY)
 
 
 def _checked(reply: pb.EnrollResponse, key: ec.EllipticCurvePrivateKey, ca: bytes) -> float:

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 
 from agent.errors import IdentityError, IdentityMissingError
+from agent.text import split_address
 
+DEFAULT_PORT = 8443
 KEY, CERTIFICATE, CA, FACTS = "key.pem", "cert.pem", "ca.pem", "identity.json"
 
 
@@ -47,6 +49,14 @@ def load(directory: Path) -> Identity:
     except msgspec.MsgspecError as error:
         raise IdentityError(f"{directory / FACTS}: {error}; enroll again with --replace") from error
     return Identity(facts, key, certificate, ca)
+
+
+def collector_of(owned: Identity, configured: tuple[str, int] | None) -> tuple[str, int]:
+    """Where to stream: as configured, else as told at enrolment. Raises IdentityError when neither is an address."""
+    try:
+        return configured or split_address(owned.facts.collector, DEFAULT_PORT)
+    except ValueError as error:
+        raise IdentityError(f"the identity names no collector ({error}): set address in [collector]") from error
 
 
 def refuse_open_key(key: Path) -> None:

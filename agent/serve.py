@@ -10,7 +10,7 @@ import grpc
 import msgspec
 
 from agent import __version__, channel, exposition, files, identity, presence, report
-from agent.config import DEFAULT_PORT, Config
+from agent.config import Config
 from agent.errors import IdentityMissingError
 from agent.notify import notify
 from agent.pace import Pace
@@ -18,7 +18,7 @@ from agent.probes import AnyProbe, Probe, probes
 from agent.report import Report
 from agent.round import Round, take_round
 from agent.spool import Spool
-from agent.text import joined, split_address
+from agent.text import joined
 from agent.uplink import Outside, Uplink
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -85,7 +85,7 @@ def _uplink(config: Config, pace: Pace) -> Uplink | None:
     except IdentityMissingError as missing:
         LOG.warning("Only the Prometheus page is served: %s", missing, extra={"action": "no_identity"})
         return None
-    where = joined(config.collector or split_address(owned.facts.collector, DEFAULT_PORT))
+    where = joined(identity.collector_of(owned, config.collector))
 
     def connect() -> grpc.Channel:
         now = identity.load(config.identity_dir)

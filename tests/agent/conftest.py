@@ -112,6 +112,7 @@ class Collector(rpc.IngestServiceServicer):
         self.heard: queue.Queue[pb.StreamRequest] = queue.Queue()
         self.welcome = pb.Welcome(protocol=1, interval_seconds=5, heartbeat_seconds=60, replay_credits=4)
         self.acks = True
+        self.lingers = False
         self.answers: Callable[[pb.StreamRequest], list[pb.StreamResponse]] = lambda _: []
         self.pushes: queue.Queue[pb.StreamResponse | None] = queue.Queue()
 
@@ -135,7 +136,8 @@ class Collector(rpc.IngestServiceServicer):
             pass
         except Exception as error:  # noqa: BLE001 - gRPC raises a bare Exception in a stream that was cancelled
             assert "cancel" in str(error).lower() or not str(error)  # noqa: PT017
-        pushes.put(None)
+        if not self.lingers:
+            pushes.put(None)
 
     def _usual(self, request: pb.StreamRequest) -> list[pb.StreamResponse]:
         if request.HasField("hello"):

@@ -35,6 +35,21 @@ def test_an_empty_file_is_all_defaults(write: Write) -> None:
     assert config == Config()
 
 
+def test_the_shipped_example_says_the_defaults(project_root: Path) -> None:
+    example = project_root / "agent/service/agent.toml"
+    assert load(example, {}) == Config()
+
+
+def test_the_shipped_example_is_right_where_it_is_commented_out(project_root: Path, write: Write) -> None:
+    text = (project_root / "agent/service/agent.toml").read_text()
+    settings = [
+        line.removeprefix("# ") for line in text.splitlines() if " = " in line or line.startswith(("[", "# [["))
+    ]
+    config = load(write("\n".join(settings)), {})
+    assert config.collector == ("collector.example", 8443)
+    assert [each.name for each in config.probes.processes] == ["database"]
+
+
 def test_every_setting_is_taken(write: Write) -> None:
     path = write("""\
         interval = 2

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import identity
+from agent import files, identity
 from agent.enroll import Request, enroll, read_token
 from agent.errors import EnrollError, FingerprintError, RefusedError
 from czuwak.v1 import enrollment_pb2 as pb
@@ -190,6 +190,24 @@ def test_a_reply_that_does_not_fit_is_not_kept(
     with pytest.raises(EnrollError, match="nothing kept"):
         enroll(request_)
     assert not (request_.directory / "key.pem").exists()
+
+
+def test_a_full_disk_keeps_the_enrolment_pending(
+    service: Enrollment, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = files.write
+
+    def full(path: Path, data: bytes, mode: int = files.PUBLIC) -> None:
+        if path.name == "cert.pem":
+            raise OSError(28, "No space left on device")
+        write(path, data, mode)
+
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(EnrollError, match="No space left on device; make room and run the same command again"):
+        enroll(request_)
+    monkeypatch.undo()
+    assert enroll(request_).agent_id == "agent-1"
+    assert len(service.given) == 1
 
 
 def test_a_hostile_reply_cannot_write_control_characters(service: Enrollment, request_: Request) -> None:

@@ -20,6 +20,18 @@ def test_an_identity_never_shows_its_key(identity_of: Make, ca: Authority) -> No
     assert repr(identity.load(identity_of(ca, "c:1"))) == "Identity(agent-1)"
 
 
+def test_a_configured_collector_beats_that_of_the_enrolment(identity_of: Make, ca: Authority) -> None:
+    owned = identity.load(identity_of(ca, "told:1"))
+    assert identity.collector_of(owned, None) == ("told", 1)
+    assert identity.collector_of(owned, ("configured", 2)) == ("configured", 2)
+
+
+def test_an_identity_without_a_collector_says_what_to_set(identity_of: Make, ca: Authority) -> None:
+    owned = identity.load(identity_of(ca, ""))
+    with pytest.raises(IdentityError, match=r"set address in \[collector\]"):
+        identity.collector_of(owned, None)
+
+
 def test_before_enrolment_the_next_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(IdentityMissingError, match="czuwak-agent enroll"):
         identity.load(tmp_path)

@@ -191,6 +191,17 @@ def test_goodbye_tells_the_reason_and_ends_the_stream(listener: Listener, ca: Au
     assert one.uplink.report.stopped
 
 
+def test_a_collector_that_does_not_end_the_stream_is_not_waited_for(
+    listener: Listener, ca: Authority, harness: Start
+) -> None:
+    listener.collector.lingers = True
+    one = harness(listener.where, ca)
+    one.report(lambda r: r.connected)
+    one.uplink.goodbye(STOP)
+    assert not one.uplink._thread.is_alive()
+    assert listener.collector.next("going_away").HasField("going_away")
+
+
 def test_a_go_away_is_followed_in_its_window(listener: Listener, ca: Authority, harness: Start) -> None:
     one = harness(listener.where, ca)
     one.report(lambda r: r.connected)
