@@ -12,6 +12,7 @@ from types import MappingProxyType
 WIDTH, HEIGHT = 720.0, 150.0
 RIGHT = 44.0  # room for the scale's numbers
 MOST_LINES = 4
+_NOTHING = 1e-9  # smaller is drawn as zero
 _BAD: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {"<": lt, "<=": le, ">": gt, ">=": ge, "==": eq, "!=": ne}
 )
@@ -92,8 +93,9 @@ def scale(low: float, high: float, steps: int = 4) -> tuple[float, ...]:
     >>> scale(71, 99)
     (70.0, 80.0, 90.0, 100.0)
     """
-    if high <= low:
-        room = abs(high) * 0.1 or 1.0
+    size = max(abs(low), abs(high))
+    if high - low <= size * 1e-9 or size < _NOTHING:
+        room = size * 0.1 if size > _NOTHING else 1.0
         low, high = low - room, high + room
     step = _round_step((high - low) / steps)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -1,0 +1,247 @@
+"""The pages in a real Chromium over a real server: live, by keyboard, without JavaScript, and for everybody's eyes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from werkzeug.serving import make_server
+
+from collector.alerts.alert import EventKind
+from collector.intake import Intake
+from collector.store import Store, tickets
+from collector.tickets.action import Take
+from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = pytest.mark.server("chromium")
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = (
+    "/queue",
+    "/queue/closed",
+    "/queue?q=prio:9",
+    "/tickets/CZ-2026-000010",
+    "/tickets/new",
+    "/hosts",
+    "/hosts/id-srv-db-02",
+    "/help/keys",
+)
+WORDS = {
+    "en-GB": ("1 new ticket — show", "Printer on fire", "internal note", "closed"),
+    "pl-PL": ("1 nowe zgłoszenie — pokaż", "Printer on fire", "notatka wewnętrzna", "zamknięte"),
+}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - heavy, and only where it runs
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(make_app: Callable[..., object], estate: object) -> Iterator[str]:
+    """The application on a free loopback port."""
+    server = make_server("127.0.0.1", 0, make_app(), threaded=True)  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def visit(chromium: "Browser", site: str) -> Iterator[Callable[..., "Page"]]:
+    """Opens a page in a new browser profile; every error in its console fails the test."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def opened(path: str, **options: object) -> "Page":
+        context = chromium.new_context(base_url=site, **options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(12_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if "Content Security" in said.text else None)
+        page.goto(path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def login(page: "Page", password: str) -> None:
+    page.keyboard.type("anna")
+    page.keyboard.press("Tab")
+    page.keyboard.type(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/queue*")
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "pl-PL"])
+def test_by_keyboard_a_ticket_arrives_is_taken_commented_and_closed(
+    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, store: Store, clock: object, locale: str
+) -> None:
+    bar, title, note, closed = WORDS[locale]
+    page = visit("/login", locale=locale)
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    page.evaluate("window.sameDocument = true")
+    first = page.locator("#queue tbody tr").first.inner_text()
+    jan = Actor(estate.jan.id, "Jan Nowak")  # type: ignore[attr-defined]
+    high = NewTicket("alfa", title, Kind.INCIDENT_PERSON, Source.PHONE)
+    intake.open_by_person(high, jan, clock.at)  # type: ignore[attr-defined]
+    more = page.get_by_role("link", name=bar)
+    more.wait_for()
+    assert page.locator("#queue tbody tr").first.inner_text() == first  # nothing moved
+    page.keyboard.press("u")
+    row = page.locator("#queue tbody tr", has_text=title)
+    row.wait_for()
+    assert page.evaluate("window.sameDocument") is True  # and nothing was reloaded
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tickets/CZ-2026-000011")
+    page.keyboard.press("m")
+    page.locator(".rail", has_text="Anna Kowal").wait_for()
+    page.keyboard.press("i")
+    page.keyboard.type("ask the fire brigade? m e j")
+    page.keyboard.press("Control+Enter")
+    page.locator(".say.note", has_text=note).wait_for()
+    page.keyboard.press("e")
+    page.keyboard.type("extinguished")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".head .pill", has_text=closed).wait_for()
+    with store.read() as conn:
+        done = tickets.find(conn, "11", None)
+    assert done is not None
+    assert (done.status, done.resolution, done.assignee) == (Status.CLOSED, "extinguished", "Anna Kowal")
+
+
+def test_a_row_changes_in_place(
+    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, clock: object
+) -> None:
+    page = visit("/login", locale="en-GB")
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    before = page.locator("#queue tbody tr").evaluate_all("rows => rows.map(row => row.id)")
+    jan = Actor(estate.jan.id, "Jan Nowak")  # type: ignore[attr-defined]
+    intake.act("6", [Take()], jan, clock.at)  # type: ignore[attr-defined]
+    page.locator("#t6 .pill", has_text="in progress").wait_for()
+    assert page.locator("#queue tbody tr").evaluate_all("rows => rows.map(row => row.id)") == before
+    assert page.locator("#queue tbody tr[aria-current=true]").get_attribute("id") == before[1]
+    assert page.evaluate("document.activeElement.closest('tr').id") == before[1]
+
+
+def test_a_ticket_s_page_says_that_it_changed(
+    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, clock: object
+) -> None:
+    page = visit("/login", locale="pl-PL")
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    page.goto("/tickets/CZ-2026-000010")
+    host = estate.hosts["srv-db-02"]  # type: ignore[attr-defined]
+    title = ("back", "z powrotem")
+    event = seed.alert(
+        EventKind.RECOVERED, "HostDiskFull", host, title, "critical", clock.at, started_at=clock.at - 400
+    )  # type: ignore[attr-defined]
+    seed.fire(intake, event)  # type: ignore[attr-defined]
+    page.get_by_text("Zgłoszenie się zmieniło — pokaż").wait_for()
+    page.keyboard.press("u")
+    page.locator(".time .good", has_text="naprawiło się").wait_for()
+
+
+def test_keys_are_quiet_while_one_types_and_when_switched_off(
+    visit: Callable[..., "Page"], seed: object, estate: object
+) -> None:
+    page = visit("/login", locale="en-GB")
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    page.keyboard.press("/")
+    page.keyboard.type("gqj?")
+    assert page.locator("#search").input_value() == "gqj?"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.wait_for_url("**/hosts")
+    page.locator("summary.person").click()
+    page.locator("button[name=keys][value=off]").click()
+    page.wait_for_load_state()
+    page.keyboard.press("?")
+    page.keyboard.press("c")
+    assert not page.locator("#keys").is_visible()
+    assert page.url.endswith("/hosts")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-GB", "pl-PL"])
+def test_axe_finds_nothing(
+    visit: Callable[..., "Page"], seed: object, estate: object, width: int, scheme: str, locale: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only here
+
+    axe = Axe()
+    page = visit(
+        "/login", locale=locale, color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
+    )
+    found = {"/login": axe.run(page).response["violations"]}
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    for path in PAGES:
+        page.goto(path)
+        if path.startswith("/tickets/CZ"):
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = !d.closest('.acts'))")
+        found[path] = axe.run(page).response["violations"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    told = {p: [(v["id"], [n["html"] for n in v["nodes"]]) for v in vs] for p, vs in found.items() if vs}
+    assert told == {}
+
+
+def test_the_title_has_its_room(visit: Callable[..., "Page"], seed: object, estate: object) -> None:
+    page = visit("/login", locale="pl-PL", viewport={"width": 1280, "height": 800})
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    share = page.evaluate(
+        "document.querySelector('#queue td.t').offsetWidth / document.querySelector('#queue').offsetWidth"
+    )
+    assert share >= 0.45
+
+
+def test_everything_works_without_javascript(
+    visit: Callable[..., "Page"], seed: object, estate: object, store: Store
+) -> None:
+    page = visit("/login", locale="en-GB", java_script_enabled=False)
+    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    page.get_by_role("link", name="New ticket").click()
+    page.get_by_label("What is wrong").fill("No sound")
+    page.get_by_role("button", name="Open the ticket").click()
+    page.get_by_role("button", name="Take").click()
+    page.get_by_text("took the ticket").wait_for()
+    page.locator("label", has_text="Internal note").click()
+    page.get_by_label("Text").fill("loose cable")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.locator(".say.note", has_text="loose cable").wait_for()
+    page.get_by_text("Finish").click()
+    page.get_by_label("How it was solved").fill("cable plugged in")
+    page.get_by_role("button", name="Close", exact=True).first.click()
+    page.locator(".head .pill", has_text="closed").wait_for()
+    with store.read() as conn:
+        done = tickets.find(conn, "11", None)
+    assert done is not None
+    assert (done.status, done.resolution) == (Status.CLOSED, "cable plugged in")

@@ -1,0 +1,61 @@
+"""The computers' pages, and their values grouped."""
+
+from collections.abc import Callable
+
+from collector.store import Store, hosts
+from web.live import HostValues, Point
+from web.vitals import Gauge, Watched, group
+
+
+def test_every_computer_with_its_presence_and_open_tickets(browser: Callable[..., object], estate: object) -> None:
+    page = browser("anna").get("/hosts").text
+    assert "6 computers" in page
+    assert page.count('class="pill ok"') == 4
+    assert "away, unexplained" in page
+    assert "away, planned" in page
+
+
+def test_the_text_finds_a_site(browser: Callable[..., object], estate: object) -> None:
+    page = browser("anna").get("/hosts?text=gda").text
+    assert "3 computers" in page
+    assert "srv-db-02" not in page
+
+
+def test_a_host_tells_what_happened_to_it(browser: Callable[..., object], estate: object) -> None:
+    page = browser("anna").get("/hosts/id-srv-app-03").text
+    assert "away, unexplained (reboot)" in page
+    assert "enrolled" in page
+    assert "Memory 97 % used" in page
+
+
+def test_a_retired_host_is_not_in_the_list_but_has_its_page(
+    browser: Callable[..., object], estate: object, store: Store, clock: object
+) -> None:
+    with store.write() as conn:
+        hosts.retire(conn, "id-srv-app-03", clock.at)  # type: ignore[attr-defined]
+    anna = browser("anna")
+    assert "srv-app-03" not in anna.get("/hosts").text
+    assert anna.get("/hosts/id-srv-app-03").status_code == 200
+
+
+def test_values_are_grouped_and_what_is_missing_is_left_out() -> None:
+    def points(**values: float) -> tuple[Point, ...]:
+        return tuple(
+            Point(name, {"mountpoint": "/", "name": "cron", "state": "failed"}, v, 1.0) for name, v in values.items()
+        )
+
+    some = points(node_filesystem_size_bytes=100.0, node_filesystem_avail_bytes=5.0, node_systemd_unit_state=1.0)
+    got = group(HostValues(some, 9.0), (), (), ())
+    assert got.disks == (Gauge("/", 0.95, 95.0, 100.0),)
+    assert got.disks[0].mood == "bad"
+    assert got.watched == (Watched("cron", running=False, state="failed"),)
+    assert (got.cpu, got.memory, got.network, got.loads, got.booted_at) == (None, (), (), (), None)
+
+
+def test_numbers_that_are_none_and_sizes_of_zero_are_no_bars() -> None:
+    nan = Point("node_memory_MemTotal_bytes", {}, float("nan"), 1.0)
+    zero = Point("node_filesystem_size_bytes", {"mountpoint": "/x"}, 0.0, 1.0)
+    free = Point("node_filesystem_avail_bytes", {"mountpoint": "/x"}, 0.0, 1.0)
+    got = group(HostValues((nan, zero, free), 1.0), (Point("", {}, 1.7, 1.0),), (), ())
+    assert (got.memory, got.disks) == ((), ())
+    assert got.cpu == Gauge("", 0.0)
