@@ -86,16 +86,20 @@ _CUT = ("Socket closed", "reset by peer", "Broken pipe")
 
 
 def sentence(failure: Failure, where: str) -> str:
-    """One sentence: what, where, what next."""
+    """What happened to a stream, in one sentence: what, where, what next."""
+    told = failure.details or failure.code.name
     if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        said = failure.details or failure.code.name
-        return f"{where} refuses this agent ({said}): if it should report, enroll again with --replace"
+        return f"{where} refuses this agent ({told}): if it should report, enroll again with --replace"
+    default = f"the stream to {where} ended ({failure.code.name}: {failure.details or 'no details'}); it is tried again"
+    return meaning(failure, where) or default
+
+
+def meaning(failure: Failure, where: str) -> str:
+    """Why there is no connection, in one sentence; empty where nobody can tell."""
     if "failed to connect" in failure.details and any(sign in failure.details for sign in _CUT):
         return (
             f"{where} cut the connection at the handshake: most likely our certificate is expired or another"
             " collector's; ask `czuwak-agent doctor`"
         )
-    for signs, meaning in _MEANINGS:
-        if any(sign in failure.details for sign in signs):
-            return meaning.format(where=where)
-    return f"the stream to {where} ended ({failure.code.name}: {failure.details or 'no details'}); it is tried again"
+    fits = (said for signs, said in _MEANINGS if any(sign in failure.details for sign in signs))
+    return next(fits, "").format(where=where)

@@ -154,7 +154,8 @@ def _ask(
 def _error_of(failure: channel.Failure, target: str) -> EnrollError:
     if failure.code in _REFUSALS:
         return RefusedError(f"{target} refused to enroll this machine: {failure.details or failure.code.name}")
-    return EnrollError(f"{channel.sentence(failure, target)}; run the same command again, it resumes")
+    default = f"{target} did not enroll this machine ({failure.code.name}: {failure.details or 'no details'})"
+    return EnrollError(f"{channel.meaning(failure, target) or default}; run the same command again, it resumes")
 
 
 def _signing_request(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -108,7 +108,9 @@ def test_the_key_is_private_and_nothing_pending_is_left(request_: Request) -> No
 
 def test_a_lost_reply_repeats_to_the_same_identity(service: Enrollment, request_: Request) -> None:
     service.lose = 1
-    with pytest.raises(EnrollError, match="run the same command again, it resumes"):
+    with pytest.raises(
+        EnrollError, match=r"did not enroll this machine \(UNAVAILABLE: lost\); run the same command again, it resumes"
+    ):
         enroll(request_)
     assert not (request_.directory / "identity.json").exists()
     assert enroll(request_).agent_id == "agent-1"
