@@ -85,12 +85,6 @@ class Frame:
         """These rows, in this order."""
         return Frame(self.symbols, {n: c[rows] for n, c in self.columns.items()}, len(rows))
 
-    def where(self, mask: NDArray[np.bool_]) -> "Frame":
-        """The rows of a mask; the same mask gives the same frame, so what hangs on that is cached too."""
-        if bool(mask.all()):
-            return self
-        return self.memo(("where", mask.tobytes()), lambda: self.take(np.flatnonzero(mask)))
-
     def groups(self, names: Iterable[str]) -> Groups:
         """Rows grouped by the values of these labels."""
         wanted = frozenset(names)

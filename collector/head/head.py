@@ -138,6 +138,15 @@ class Head:
         if block is not None:
             self._release(block)
 
+    @property
+    def max_samples(self) -> int:
+        """Most samples kept of a series; may be raised when longer windows are needed."""
+        return self._slab.max_slots
+
+    @max_samples.setter
+    def max_samples(self, samples: int) -> None:
+        self._slab.max_slots = max(samples, self._slab.slots)
+
     def newest(self, host: str) -> float | None:
         """Time of the host's newest sample or marker, None when the head has none."""
         block = self._hosts.get(host)
@@ -168,11 +177,12 @@ class Head:
         oldest = at - self.retention
         for host in list(self._hosts):
             self._compact_host(host, oldest)
-        for labels, block in list(self._singles.items()):
-            self._slab.expire(block.index, oldest)
-            if self._slab.empty_rows(block.index, block.rows).all():
-                del self._singles[labels]
-                self._release(block)
+        singles = list(self._singles.items())
+        hosts = np.array([block.index for _, block in singles], np.intp)
+        for place in np.flatnonzero(self._slab.silent_since(hosts, oldest)).tolist():
+            labels, block = singles[place]
+            del self._singles[labels]
+            self._release(block)
         self._table.renew_symbols()
 
     @property
@@ -274,10 +284,10 @@ class Head:
         self._drop_vanished(block)
 
     def _drop_vanished(self, block: _Host) -> None:
-        """Series that no schema in use has and that have no sample left."""
-        lost = block.rows[~np.isin(block.rows, block.schemas[block.schema])]
-        if not len(lost):
+        """Series that the schema in use has not and that have no sample left."""
+        if len(block.rows) == len(block.schemas[block.schema]):
             return
+        lost = block.rows[~np.isin(block.rows, block.schemas[block.schema])]
         gone = lost[self._slab.empty_rows(block.index, lost)]
         if len(gone):
             block.schemas = {s: rows for s, rows in block.schemas.items() if not np.isin(gone, rows).any()}

@@ -90,6 +90,11 @@ class Slab:
         begin, end = int(self.begin[host]), int(self.end[host])
         self.begin[host] = begin + int(np.searchsorted(self.times[host, begin:end], oldest))
 
+    def silent_since(self, hosts: NDArray[np.intp], oldest: float) -> NDArray[np.bool_]:
+        """Which of these hosts have no slot since a time."""
+        end = self.end[hosts]
+        return np.asarray((end == self.begin[hosts]) | (self.times[hosts, np.maximum(end - 1, 0)] < oldest))
+
     def empty_rows(self, host: int, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of a host's rows have no sample left."""
         return np.asarray(stale(self.values[rows, self.begin[host] : self.end[host]]).all(axis=1))

@@ -10,7 +10,7 @@ from collector.promql.call import FUNCTIONS
 from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Aggregate, Binary, Call, Negate, Node, Number, Plan, Selector
 from collector.promql.rows import Context, Result, Rows, result_of, single
-from collector.promql.selectors import instant
+from collector.promql.selectors import choose, instant
 from collector.promql.survey import nodes
 
 MAX_STEPS = 11_000  # of a range evaluation, as in Prometheus
@@ -56,7 +56,7 @@ def _symbols(plan: Plan, select: Select, at: float) -> Symbols:
     """The dictionary of the expression's series, a new one where it has none."""
     for node in nodes(plan.root):
         if isinstance(node, Selector):
-            return select(node.matchers, at, at).frame.symbols
+            return choose(node, select, at, at).frame.symbols
     return Symbols()
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collector.head import HeadError, Latest, Selection, Windows
+from collector.head import HeadError, Latest, Select, Selection, Windows
 from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Range, Selector
 from collector.promql.rows import Context, Floats, Rows
@@ -23,7 +23,7 @@ class Span:
 def instant(node: Selector, context: Context) -> Rows:
     """The newest sample of each series within the look-back."""
     at = context.at - node.offset
-    selection = _select(node, context, at - context.lookback, at)
+    selection = choose(node, context.select, at - context.lookback, at)
     latest = selection.latest()
     return _rows(selection, latest, latest.values)
 
@@ -31,7 +31,7 @@ def instant(node: Selector, context: Context) -> Rows:
 def sample_times(node: Selector, context: Context) -> Rows:
     """The time of the newest sample of each series, for timestamp()."""
     at = context.at - node.offset
-    selection = _select(node, context, at - context.lookback, at)
+    selection = choose(node, context.select, at - context.lookback, at)
     latest = selection.latest()
     return _rows(selection, latest, latest.times)
 
@@ -42,15 +42,16 @@ def span(node: Range, context: Context) -> Span:
     start = end - node.seconds
     newest = instant(node.selector, context)
     try:
-        windows = _select(node.selector, context, start, end).windows()
+        windows = choose(node.selector, context.select, start, end).windows()
     except HeadError as error:
         raise EvaluationError(str(error)) from None
     return Span(newest, windows, start, end)
 
 
-def _select(node: Selector, context: Context, start: float, end: float) -> Selection:
+def choose(node: Selector, select: Select, start: float, end: float) -> Selection:
+    """What a selector selects. Raises EvaluationError when it is too much at once."""
     try:
-        return context.select(node.matchers, start, end)
+        return select(node.matchers, start, end)
     except HeadError as error:
         raise EvaluationError(str(error)) from None
 

@@ -55,14 +55,6 @@ def test_many_wide_columns_group_without_running_over() -> None:
     assert (groups.ids[:500] == groups.ids[500:]).all()
 
 
-def test_the_same_mask_gives_the_same_frame() -> None:
-    frame = Frame.of(Symbols(), [Labels.of(a=v) for v in "xyz"])
-    mask = np.array([True, False, True])
-    assert frame.where(mask) is frame.where(mask.copy())
-    assert frame.where(np.ones(3, np.bool_)) is frame
-    assert frame.where(mask).labels(range(2)) == (Labels.of(a="x"), Labels.of(a="z"))
-
-
 def test_derived_frames_are_kept_but_not_for_ever() -> None:
     frame = Frame.of(Symbols(), [Labels.of(a="x", b="y")])
     assert frame.keep(["a"]) is frame.keep(["a"])

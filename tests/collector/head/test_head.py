@@ -222,6 +222,24 @@ def test_many_hosts_and_names_come_and_go_without_a_trace() -> None:
     assert (head._table.own_sets.live, head._table.host_sets.live) == (0, 0)
 
 
+def test_longer_windows_may_be_asked_for_later() -> None:
+    head = Head(retention=1e6, max_samples=40)
+    head.register("1", b"s", series("a", "up"))
+    head.max_samples = 100
+    for at in range(100):
+        head.append("1", b"s", float(at), None, numbers(at))
+    assert (head.max_samples, len(windows(head, -1, 100)[series("a", "up")[0]])) == (100, 100)
+
+
+def test_own_series_nobody_sets_any_more_are_forgotten() -> None:
+    head = Head(retention=100)
+    head.set(series("a", "up", "load"), [1.0, 2.0], 10.0)
+    head.set(series("a", "up"), [1.0], 100.0)
+    head.compact(150.0)
+    assert newest(head, 150.0) == {"a.up": 1}
+    assert head.stats.series == 1
+
+
 class HeadAgainstLists(RuleBasedStateMachine):
     """One host per letter; the model is a dict of lists of (time, value)."""
 
@@ -289,6 +307,9 @@ class HeadAgainstLists(RuleBasedStateMachine):
             for labels in self.model
             if (value := self.value_at(labels, end)) is not None
         }
+
+        named = newest(self.head, end, Matcher("__name__", Match.EQUAL, "up"))
+        assert named == {key: v for key, v in newest(self.head, end).items() if key.endswith(".up")}
 
     def value_at(self, labels: Labels, at: float) -> float | None:
         slots = [t for t in self.slots.get(labels.get("instance"), set()) if at - 300 < t <= at]

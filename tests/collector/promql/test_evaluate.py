@@ -195,6 +195,23 @@ def test_a_range_evaluation_is_a_line_for_each_series() -> None:
         evaluate_range(plan("x"), head.select, 0.0, 1e9, 1.0)
 
 
+@pytest.mark.parametrize(
+    "text", ["-" * 200 + "x", "x" + "+x" * 200, "abs(" * 100 + "x" + ")" * 100, "(" * 100 + "x" + ")" * 100]
+)
+def test_the_deepest_allowed_expression_is_evaluated(text: str) -> None:
+    assert len(answer({Labels.of(__name__="x", host="a"): [(590.0, 1.0)]}, text)) == 1
+
+
+def test_too_much_at_once_is_an_error_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {Labels.of(__name__="x", host=host): [(float(at), 1.0) for at in range(500, 600)] for host in "abc"}
+    monkeypatch.setattr("collector.head.selection._MAX_SAMPLES", 250)
+    with pytest.raises(EvaluationError, match="100 samples by 3 series is too much"):
+        answer(data, "rate(x[5m])")
+    monkeypatch.setattr("collector.head.series._MAX_CELLS", 5)
+    with pytest.raises(EvaluationError, match="3 series with 2 label names are too much"):
+        answer(data, "x")
+
+
 def test_a_scalar_is_one_value_without_labels() -> None:
     result = evaluate(plan("time() - 5"), Head().select, 100.0)
     assert (result.vector.labels, result.vector.values.tolist()) == ((Labels(),), [95.0])

@@ -1,7 +1,7 @@
 """The same series and expressions through the real promtool: same labels, values to 1e-9, errors where it errs.
 
 Times stand off the samples' grid, for Debian's 2.42 still counts the sample on a window's far edge and 3 does not. Left
-out because 2.42 differs from 3: rate over a falling gauge, atan2, stddev of one NaN. Left out as well: dates of NaN, and
+out because 2.42 differs from 3: rate over a falling gauge, atan2, stddev of one NaN. Also left out: dates of NaN, and
 a negative offset, for promtool loads no sample later than the question.
 """
 
