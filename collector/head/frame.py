@@ -15,7 +15,7 @@ from collector.head.symbols import Symbols
 from collector.labels import NAME, Labels
 
 T = TypeVar("T")
-_MEMO = 48  # derived things kept per frame; more means the caller's masks change at every evaluation
+_MEMO = 256  # derived things kept per frame: a large rule pack asks a metric for tens of them
 _SPAN = 1 << 62
 
 
