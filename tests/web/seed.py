@@ -1,4 +1,4 @@
-"""Realistic tickets and computers for the tests and for looking at the pages; written through the product's own door."""
+"""Realistic tickets and computers for the tests and for looking at the pages, through the product's own door."""
 
 import math
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from collector.alerts.alert import AlertChanges, AlertEvent, EventKind, Evidence, EvidenceLine
 from collector.intake import Intake
 from collector.labels import Labels, dedup_key
-from collector.store import Store, enrollments, hosts, users
+from collector.store import Store, enrollments, hosts, tickets, users
 from collector.store.hosts import Host
 from collector.store.users import User
-from collector.tickets.action import Comment, Move, SetPriority, Take
+from collector.tickets.action import Action, Comment, Move, SetPriority, Take
 from collector.tickets.ticket import Actor, Kind, Level, NewTicket, Source, Status
 from web.auth import hash_password
 
@@ -92,7 +92,13 @@ def disk_evidence(at: float, host: str) -> Evidence:
 
 
 def alert(
-    kind: EventKind, rule: str, host: Host, title: tuple[str, str], severity: str, at: float, **more: object
+    kind: EventKind,
+    rule: str,
+    host: Host,
+    title: tuple[str, str],
+    severity: str,
+    at: float,
+    started_at: float | None = None,
 ) -> AlertEvent:
     """What a rule says about a host; `title` is (English, Polish)."""
     labels = Labels.of({"alertname": rule, "instance": host.instance, "host": host.name, "company": host.company})
@@ -105,7 +111,7 @@ def alert(
         annotations=texts,
         value=0.0412,
         at=at,
-        started_at=float(more.get("started_at", at)),  # type: ignore[arg-type]
+        started_at=at if started_at is None else started_at,
         rule=f"uid-{rule}",
         rule_name=rule,
         evidence=disk_evidence(at, host.instance),
@@ -163,7 +169,7 @@ def estate(store: Store, intake: Intake) -> Seeded:
     db = made["srv-db-02"]
     earlier = alert(EventKind.FIRED, "HostDiskFull", db, disk, "critical", NOW - 20 * 86400)
     fire(intake, earlier)
-    solved = [Take(), Move(Status.CLOSED, "Skasowano stare archiwa WAL, ustawiono archive_cleanup.")]
+    solved: list[Action] = [Take(), Move(Status.CLOSED, "Skasowano stare archiwa WAL, ustawiono archive_cleanup.")]
     intake.act(_number(store, earlier.key), solved, acting["jan"], NOW - 20 * 86400 + 2100)
     for rule, host, title, severity, at in (
         (
@@ -217,8 +223,6 @@ def estate(store: Store, intake: Intake) -> Seeded:
 
 
 def _number(store: Store, key: str) -> str:
-    from collector.store import tickets  # noqa: PLC0415 - only here
-
     with store.read() as conn:
         found = tickets.open_by_key(conn, (key,))[key]
     return found.number

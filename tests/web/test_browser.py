@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from werkzeug.serving import make_server
 
 from collector.alerts.alert import EventKind
@@ -12,11 +13,15 @@ from collector.intake import Intake
 from collector.store import Store, tickets
 from collector.tickets.action import Take
 from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
+from tests.web import seed
+from tests.web.seed import Seeded
+from tests.web.visitor import Clock
 
 if TYPE_CHECKING:
+    Visiting = Callable[..., "Page"]
     from playwright.sync_api import Browser, BrowserContext, Page
 
-pytestmark = pytest.mark.server("chromium")
+pytestmark = [pytest.mark.server("chromium"), pytest.mark.usefixtures("estate")]
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -54,9 +59,9 @@ def chromium() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def site(make_app: Callable[..., object], estate: object) -> Iterator[str]:
+def site(make_app: Callable[..., Flask]) -> Iterator[str]:
     """The application on a free loopback port."""
-    server = make_server("127.0.0.1", 0, make_app(), threaded=True)  # type: ignore[arg-type]
+    server = make_server("127.0.0.1", 0, make_app(), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -66,7 +71,7 @@ def site(make_app: Callable[..., object], estate: object) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(chromium: "Browser", site: str) -> Iterator[Callable[..., "Page"]]:
+def visit(chromium: "Browser", site: str) -> Iterator["Visiting"]:
     """Opens a page in a new browser profile; every error in its console fails the test."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
@@ -88,6 +93,7 @@ def visit(chromium: "Browser", site: str) -> Iterator[Callable[..., "Page"]]:
 
 
 def login(page: "Page", password: str) -> None:
+    page.locator("#login:focus").wait_for()
     page.keyboard.type("anna")
     page.keyboard.press("Tab")
     page.keyboard.type(password)
@@ -97,16 +103,16 @@ def login(page: "Page", password: str) -> None:
 
 @pytest.mark.parametrize("locale", ["en-GB", "pl-PL"])
 def test_by_keyboard_a_ticket_arrives_is_taken_commented_and_closed(
-    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, store: Store, clock: object, locale: str
+    visit: "Visiting", estate: Seeded, intake: Intake, store: Store, clock: Clock, locale: str
 ) -> None:
     bar, title, note, closed = WORDS[locale]
     page = visit("/login", locale=locale)
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     page.evaluate("window.sameDocument = true")
     first = page.locator("#queue tbody tr").first.inner_text()
-    jan = Actor(estate.jan.id, "Jan Nowak")  # type: ignore[attr-defined]
+    jan = Actor(estate.jan.id, "Jan Nowak")
     high = NewTicket("alfa", title, Kind.INCIDENT_PERSON, Source.PHONE)
-    intake.open_by_person(high, jan, clock.at)  # type: ignore[attr-defined]
+    intake.open_by_person(high, jan, clock.at)
     more = page.get_by_role("link", name=bar)
     more.wait_for()
     assert page.locator("#queue tbody tr").first.inner_text() == first  # nothing moved
@@ -133,44 +139,38 @@ def test_by_keyboard_a_ticket_arrives_is_taken_commented_and_closed(
     assert (done.status, done.resolution, done.assignee) == (Status.CLOSED, "extinguished", "Anna Kowal")
 
 
-def test_a_row_changes_in_place(
-    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, clock: object
-) -> None:
+def test_a_row_changes_in_place(visit: "Visiting", estate: Seeded, intake: Intake, clock: Clock) -> None:
     page = visit("/login", locale="en-GB")
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     page.keyboard.press("j")
     page.keyboard.press("j")
     before = page.locator("#queue tbody tr").evaluate_all("rows => rows.map(row => row.id)")
-    jan = Actor(estate.jan.id, "Jan Nowak")  # type: ignore[attr-defined]
-    intake.act("6", [Take()], jan, clock.at)  # type: ignore[attr-defined]
+    jan = Actor(estate.jan.id, "Jan Nowak")
+    intake.act("6", [Take()], jan, clock.at)
     page.locator("#t6 .pill", has_text="in progress").wait_for()
     assert page.locator("#queue tbody tr").evaluate_all("rows => rows.map(row => row.id)") == before
     assert page.locator("#queue tbody tr[aria-current=true]").get_attribute("id") == before[1]
     assert page.evaluate("document.activeElement.closest('tr').id") == before[1]
 
 
-def test_a_ticket_s_page_says_that_it_changed(
-    visit: Callable[..., "Page"], seed: object, estate: object, intake: Intake, clock: object
-) -> None:
+def test_a_ticket_s_page_says_that_it_changed(visit: "Visiting", estate: Seeded, intake: Intake, clock: Clock) -> None:
     page = visit("/login", locale="pl-PL")
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     page.goto("/tickets/CZ-2026-000010")
-    host = estate.hosts["srv-db-02"]  # type: ignore[attr-defined]
+    host = estate.hosts["srv-db-02"]
     title = ("back", "z powrotem")
     event = seed.alert(
         EventKind.RECOVERED, "HostDiskFull", host, title, "critical", clock.at, started_at=clock.at - 400
-    )  # type: ignore[attr-defined]
-    seed.fire(intake, event)  # type: ignore[attr-defined]
+    )
+    seed.fire(intake, event)
     page.get_by_text("Zgłoszenie się zmieniło — pokaż").wait_for()
     page.keyboard.press("u")
     page.locator(".time .good", has_text="naprawiło się").wait_for()
 
 
-def test_keys_are_quiet_while_one_types_and_when_switched_off(
-    visit: Callable[..., "Page"], seed: object, estate: object
-) -> None:
+def test_keys_are_quiet_while_one_types_and_when_switched_off(visit: "Visiting") -> None:
     page = visit("/login", locale="en-GB")
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     page.keyboard.press("/")
     page.keyboard.type("gqj?")
     assert page.locator("#search").input_value() == "gqj?"
@@ -193,17 +193,15 @@ def test_keys_are_quiet_while_one_types_and_when_switched_off(
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-GB", "pl-PL"])
-def test_axe_finds_nothing(
-    visit: Callable[..., "Page"], seed: object, estate: object, width: int, scheme: str, locale: str
-) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only here
+def test_axe_finds_nothing(visit: "Visiting", width: int, scheme: str, locale: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # noqa: PLC0415 - only here, untyped
 
     axe = Axe()
     page = visit(
         "/login", locale=locale, color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
     )
     found = {"/login": axe.run(page).response["violations"]}
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     for path in PAGES:
         page.goto(path)
         if path.startswith("/tickets/CZ"):
@@ -214,20 +212,18 @@ def test_axe_finds_nothing(
     assert told == {}
 
 
-def test_the_title_has_its_room(visit: Callable[..., "Page"], seed: object, estate: object) -> None:
+def test_the_title_has_its_room(visit: "Visiting") -> None:
     page = visit("/login", locale="pl-PL", viewport={"width": 1280, "height": 800})
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     share = page.evaluate(
         "document.querySelector('#queue td.t').offsetWidth / document.querySelector('#queue').offsetWidth"
     )
     assert share >= 0.45
 
 
-def test_everything_works_without_javascript(
-    visit: Callable[..., "Page"], seed: object, estate: object, store: Store
-) -> None:
+def test_everything_works_without_javascript(visit: "Visiting", store: Store) -> None:
     page = visit("/login", locale="en-GB", java_script_enabled=False)
-    login(page, seed.PASSWORD)  # type: ignore[attr-defined]
+    login(page, seed.PASSWORD)
     page.get_by_role("link", name="New ticket").click()
     page.get_by_label("What is wrong").fill("No sound")
     page.get_by_role("button", name="Open the ticket").click()

@@ -1,11 +1,12 @@
 """A technician opens a ticket for somebody."""
 
-from collections.abc import Callable
-
 import pytest
 
 from collector.store import Store, tickets
 from collector.tickets.ticket import Source, Ticket
+from tests.web.visitor import Visit
+
+pytestmark = pytest.mark.usefixtures("estate")
 
 FORM = {
     "key": "k1",
@@ -26,7 +27,7 @@ def stored(store: Store, number: str = "11") -> Ticket | None:
         return tickets.find(conn, number, None)
 
 
-def test_number_and_priority_come_back(browser: Callable[..., object], estate: object, store: Store) -> None:
+def test_number_and_priority_come_back(browser: Visit, store: Store) -> None:
     anna = browser("anna")
     got = anna.send("/tickets/new", FORM, page="/tickets/new")
     assert got.headers["Location"] == "/tickets/CZ-2026-000011"
@@ -36,23 +37,21 @@ def test_number_and_priority_come_back(browser: Callable[..., object], estate: o
     assert (made.source, made.requester, made.description) == (Source.CHAT, "Ewa Lis", "Od rana")
 
 
-def test_sent_twice_it_is_one_ticket(browser: Callable[..., object], estate: object, store: Store) -> None:
+def test_sent_twice_it_is_one_ticket(browser: Visit, store: Store) -> None:
     anna = browser("anna")
     first, second = (anna.send("/tickets/new", FORM).headers["Location"] for _ in range(2))
     assert first == second
     assert stored(store, "12") is None
 
 
-def test_opened_and_taken(browser: Callable[..., object], estate: object, store: Store) -> None:
+def test_opened_and_taken(browser: Visit, store: Store) -> None:
     browser("anna").send("/tickets/new", {**FORM, "take": "yes"})
     made = stored(store)
     assert made is not None
     assert made.assignee == "Anna Kowal"
 
 
-def test_a_computer_is_named_by_its_instance_or_its_name(
-    browser: Callable[..., object], estate: object, store: Store
-) -> None:
+def test_a_computer_is_named_by_its_instance_or_its_name(browser: Visit, store: Store) -> None:
     browser("anna").send("/tickets/new", {**FORM, "host": " srv-db-02 "})
     made = stored(store)
     assert made is not None
@@ -69,7 +68,7 @@ def test_a_computer_is_named_by_its_instance_or_its_name(
     ],
 )
 def test_a_wrong_field_is_marked_and_nothing_typed_is_lost(
-    browser: Callable[..., object], estate: object, store: Store, wrong: dict[str, str], said: str
+    browser: Visit, store: Store, wrong: dict[str, str], said: str
 ) -> None:
     got = browser("anna").send("/tickets/new", {**FORM, **wrong})
     assert got.status_code == 422
@@ -82,7 +81,5 @@ def test_a_wrong_field_is_marked_and_nothing_typed_is_lost(
 @pytest.mark.parametrize(
     "wrong", [{"source": "monitoring"}, {"impact": "9"}, {"kind": "incident_monitoring"}, {"urgency": "x"}]
 )
-def test_a_choice_that_was_not_offered_is_a_400(
-    browser: Callable[..., object], estate: object, wrong: dict[str, str]
-) -> None:
+def test_a_choice_that_was_not_offered_is_a_400(browser: Visit, wrong: dict[str, str]) -> None:
     assert browser("anna").send("/tickets/new", {**FORM, **wrong}).status_code == 400

@@ -1,6 +1,5 @@
 """What comes from agents, alerts and forms is hostile forever: it is shown as text, everywhere, in both languages."""
 
-from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -8,8 +7,13 @@ import pytest
 from collector.alerts.alert import EventKind
 from collector.intake import Intake
 from collector.store import Store, hosts
-from collector.tickets.action import Comment, Move, SetQueue
+from collector.tickets.action import Action, Comment, Move, SetQueue
 from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
+from tests.web import seed
+from tests.web.seed import Seeded
+from tests.web.visitor import Clock, Visit
+
+pytestmark = pytest.mark.usefixtures("estate")
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -50,21 +54,20 @@ class Live(HTMLParser):
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_hostile_words_are_only_words(
-    browser: Callable[..., object],
-    estate: object,
-    seed: object,
+    browser: Visit,
+    estate: Seeded,
     store: Store,
     intake: Intake,
-    clock: object,
+    clock: Clock,
     payload: str,
 ) -> None:
-    at = clock.at  # type: ignore[attr-defined]
-    anna = Actor(estate.anna.id, payload or "x")  # type: ignore[attr-defined]
-    host = estate.hosts["srv-db-02"]  # type: ignore[attr-defined]
+    at = clock.at
+    anna = Actor(estate.anna.id, payload or "x")
+    host = estate.hosts["srv-db-02"]
     title = payload if payload.strip("\u0000\u0007\ud800 ") else "x"
     new = NewTicket("alfa", title, Kind.REQUEST, Source.PHONE, payload, requester=payload)
     made = intake.open_by_person(new, anna, at)
-    said = [
+    said: list[Action] = [
         Comment(payload, public=True),
         Comment(payload, public=False),
         SetQueue(payload),
@@ -72,8 +75,8 @@ def test_hostile_words_are_only_words(
     ]
     intake.act(made.number, said, anna, at)
     rule = payload.encode("utf-8", "replace").decode()  # no wire carries half a character
-    event = seed.alert(EventKind.FIRED, rule, host, (payload, payload), "critical", at)  # type: ignore[attr-defined]
-    seed.fire(intake, event)  # type: ignore[attr-defined]
+    event = seed.alert(EventKind.FIRED, rule, host, (payload, payload), "critical", at)
+    seed.fire(intake, event)
     with store.write() as conn:
         facts = dict.fromkeys(("os", "os_version", "kernel", "cpu_model", "architecture"), payload)
         gen = hosts.open_session(
@@ -115,9 +118,9 @@ def test_hostile_words_are_only_words(
 
 
 def test_text_that_turns_the_writing_round_is_isolated(
-    browser: Callable[..., object], estate: object, intake: Intake, clock: object
+    browser: Visit, estate: Seeded, intake: Intake, clock: Clock
 ) -> None:
     turned = "\u202egpj.exe"
-    who = Actor(estate.anna.id, "Anna")  # type: ignore[attr-defined]
-    intake.open_by_person(NewTicket("alfa", turned, Kind.REQUEST, Source.PHONE), who, clock.at)  # type: ignore[attr-defined]
+    who = Actor(estate.anna.id, "Anna")
+    intake.open_by_person(NewTicket("alfa", turned, Kind.REQUEST, Source.PHONE), who, clock.at)
     assert f"<bdi>{turned}</bdi></a>" in browser("anna").get("/queue").text

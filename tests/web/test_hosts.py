@@ -1,13 +1,16 @@
 """The computers' pages, and their values grouped."""
 
-from collections.abc import Callable
+import pytest
 
 from collector.store import Store, hosts
+from tests.web.visitor import Clock, Visit
 from web.live import HostValues, Point
 from web.vitals import Gauge, Watched, group
 
+pytestmark = pytest.mark.usefixtures("estate")
 
-def test_every_computer_with_its_presence_and_open_tickets(browser: Callable[..., object], estate: object) -> None:
+
+def test_every_computer_with_its_presence_and_open_tickets(browser: Visit) -> None:
     page = browser("anna").get("/hosts").text
     assert "6 computers" in page
     assert page.count('class="pill ok"') == 4
@@ -15,24 +18,22 @@ def test_every_computer_with_its_presence_and_open_tickets(browser: Callable[...
     assert "away, planned" in page
 
 
-def test_the_text_finds_a_site(browser: Callable[..., object], estate: object) -> None:
+def test_the_text_finds_a_site(browser: Visit) -> None:
     page = browser("anna").get("/hosts?text=gda").text
     assert "3 computers" in page
     assert "srv-db-02" not in page
 
 
-def test_a_host_tells_what_happened_to_it(browser: Callable[..., object], estate: object) -> None:
+def test_a_host_tells_what_happened_to_it(browser: Visit) -> None:
     page = browser("anna").get("/hosts/id-srv-app-03").text
     assert "away, unexplained (reboot)" in page
     assert "enrolled" in page
     assert "Memory 97 % used" in page
 
 
-def test_a_retired_host_is_not_in_the_list_but_has_its_page(
-    browser: Callable[..., object], estate: object, store: Store, clock: object
-) -> None:
+def test_a_retired_host_is_not_in_the_list_but_has_its_page(browser: Visit, store: Store, clock: Clock) -> None:
     with store.write() as conn:
-        hosts.retire(conn, "id-srv-app-03", clock.at)  # type: ignore[attr-defined]
+        hosts.retire(conn, "id-srv-app-03", clock.at)
     anna = browser("anna")
     assert "srv-app-03" not in anna.get("/hosts").text
     assert anna.get("/hosts/id-srv-app-03").status_code == 200

@@ -2,13 +2,16 @@
 
 import io
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po
+
+from tests.web.visitor import Visit
+
+pytestmark = pytest.mark.usefixtures("estate")
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 KEYWORDS = {**DEFAULT_KEYWORDS, "_": None, "lazy_gettext": None, "lazy_pgettext": ((1, "c"), 2)}
@@ -51,7 +54,7 @@ def test_translations_keep_their_values(polish: Catalog) -> None:
     def values(message: Message) -> bool:
         wanted = set(SPLIT.findall(message.id if isinstance(message.id, str) else message.id[1]))
         strings = message.string if isinstance(message.string, tuple) else (message.string,)
-        return all(set(SPLIT.findall(s)) == wanted for s in strings)
+        return all(set(SPLIT.findall(str(s))) == wanted for s in strings)
 
     assert [m.id for m in polish if m.id and not values(m)] == []
 
@@ -63,7 +66,7 @@ def test_polish_has_its_three_plurals(polish: Catalog) -> None:
     assert polish.num_plurals == 3
 
 
-def test_the_browser_s_language_counts_until_one_chooses(browser: Callable[..., object], estate: object) -> None:
+def test_the_browser_s_language_counts_until_one_chooses(browser: Visit) -> None:
     anna = browser("anna")
     assert 'lang="pl"' in anna.get("/queue", Accept_Language="pl-PL,pl;q=0.9,en;q=0.8").text
     assert 'lang="en"' in anna.get("/queue", Accept_Language="de").text
@@ -72,13 +75,13 @@ def test_the_browser_s_language_counts_until_one_chooses(browser: Callable[..., 
     assert "8 zgłoszeń" in anna.get("/queue").text
 
 
-def test_the_choice_belongs_to_the_account(browser: Callable[..., object], estate: object) -> None:
+def test_the_choice_belongs_to_the_account(browser: Visit) -> None:
     browser("anna").send("/preferences", {"language": "pl"})
     assert 'lang="pl"' in browser("anna").get("/queue", Accept_Language="en").text
     assert 'lang="en"' in browser("jan").get("/queue", Accept_Language="en").text
 
 
-def test_a_stranger_s_choice_is_in_the_browser(browser: Callable[..., object], estate: object) -> None:
+def test_a_stranger_s_choice_is_in_the_browser(browser: Visit) -> None:
     here = browser()
     here.send("/preferences", {"language": "pl", "theme": "dark", "next": "/login"}, page="/login")
     page = here.get("/login", Accept_Language="en").text
@@ -86,7 +89,7 @@ def test_a_stranger_s_choice_is_in_the_browser(browser: Callable[..., object], e
     assert 'data-theme="dark"' in page
 
 
-def test_the_theme_is_made_by_the_server(browser: Callable[..., object], estate: object) -> None:
+def test_the_theme_is_made_by_the_server(browser: Visit) -> None:
     anna = browser("anna")
     assert "data-theme" not in anna.get("/queue").text
     anna.send("/preferences", {"theme": "dark"})
@@ -95,16 +98,14 @@ def test_the_theme_is_made_by_the_server(browser: Callable[..., object], estate:
     assert "data-theme" not in anna.get("/queue").text
 
 
-def test_keys_can_be_switched_off(browser: Callable[..., object], estate: object) -> None:
+def test_keys_can_be_switched_off(browser: Visit) -> None:
     anna = browser("anna")
     anna.send("/preferences", {"keys": "off"})
     assert 'data-keys="off"' in anna.get("/queue").text
 
 
 @pytest.mark.parametrize("form", [{"language": "xx"}, {"theme": "pink"}, {"keys": "maybe"}, {}])
-def test_a_wish_nobody_offers_changes_nothing(
-    browser: Callable[..., object], estate: object, form: dict[str, str]
-) -> None:
+def test_a_wish_nobody_offers_changes_nothing(browser: Visit, form: dict[str, str]) -> None:
     anna = browser("anna")
     assert anna.send("/preferences", {**form, "next": "//evil.example"}).headers["Location"] == "/"
     assert '<html lang="en">' in anna.get("/queue").text

@@ -12,7 +12,11 @@ from flask import Flask
 
 from czuwak.v1 import query_pb2 as pb
 from czuwak.v1.query_pb2_grpc import QueryServiceServicer, add_QueryServiceServicer_to_server
+from tests.web import seed
+from tests.web.visitor import Visit
 from web.live import HostValues, Live, Unavailable
+
+pytestmark = pytest.mark.usefixtures("estate")
 
 VALUES = {
     "node_memory_MemTotal_bytes": ({}, 32e9),
@@ -53,6 +57,14 @@ class Service(QueryServiceServicer):
         labels = {"instance": "srv-db-02", "mountpoint": "/", "device": "/dev/sda1"}
         line = pb.Line(labels=labels, at=[request.start, request.end], values=[0.05, 0.033])
         return pb.QueryRangeResponse(lines=[line])
+
+    def ListRules(self, request: pb.ListRulesRequest, context: grpc.ServicerContext) -> pb.ListRulesResponse:  # noqa: N802
+        del request, context
+        return pb.ListRulesResponse()
+
+    def Metrics(self, request: pb.MetricsRequest, context: grpc.ServicerContext) -> pb.MetricsResponse:  # noqa: N802
+        del request, context
+        return pb.MetricsResponse()
 
 
 @pytest.fixture
@@ -115,21 +127,19 @@ def test_the_channel_is_made_at_the_first_call(target: str) -> None:
 
 def test_a_host_s_page_shows_its_values_in_groups(
     make_app: Callable[..., Flask],
-    on: Callable[..., object],
-    estate: object,
+    on: Visit,
     target: str,
-    seed: object,
     service: Service,
 ) -> None:
     here = on(make_app(live=target))
-    here.login("anna", seed.PASSWORD)  # type: ignore[attr-defined]
+    here.login("anna", seed.PASSWORD)
     page = here.get("/hosts/id-srv-db-02").text
     for shown in ("75 %", "93.8 %", "96 %", "32 GB", "0.42", "41 days", "1.5 kB/s", "not running", "nginx"):
         assert shown in page
     assert 'avg(rate(node_cpu_seconds_total{instance="srv-db-02",mode="idle"}[2m]))' in service.asked
 
 
-def test_without_live_values_the_page_says_so_and_works(browser: Callable[..., object], estate: object) -> None:
+def test_without_live_values_the_page_says_so_and_works(browser: Visit) -> None:
     page = browser("anna").get("/hosts/id-srv-db-02").text
     assert "Live values are not available now" in page
     assert "Debian GNU/Linux 12" in page
@@ -138,14 +148,12 @@ def test_without_live_values_the_page_says_so_and_works(browser: Callable[..., o
 
 def test_the_chart_goes_on_with_live_values(
     make_app: Callable[..., Flask],
-    on: Callable[..., object],
-    estate: object,
+    on: Visit,
     target: str,
-    seed: object,
     service: Service,
 ) -> None:
     here = on(make_app(live=target))
-    here.login("anna", seed.PASSWORD)  # type: ignore[attr-defined]
+    here.login("anna", seed.PASSWORD)
     page = here.get("/tickets/CZ-2026-000010/evidence").text
     assert 'Now <b class="num">3.3 %</b>' in page
     assert "not available" not in page

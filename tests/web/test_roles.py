@@ -1,13 +1,15 @@
 """Who may see and do what: every route of the pages for every kind of reader. A route without a row fails."""
 
-from collections.abc import Callable
-
 import pytest
 from flask import Flask
+
+from tests.web.visitor import Visit
 
 # endpoint -> (method, path, stranger, technician of alfa only, technician of all, admin)
 # 000010 and id-srv-db-02 belong to alfa; 000007 and id-srv-app-03 to beta.
 BETA, ALFA = "/tickets/CZ-2026-000007", "/tickets/CZ-2026-000010"
+pytestmark = pytest.mark.usefixtures("estate")
+
 ROUTES = {
     "static": [("GET", "/static/app.css", 200, 200, 200, 200)],
     "auth.login": [("GET", "/login", 200, 302, 302, 302)],
@@ -43,9 +45,7 @@ def test_every_route_has_its_row(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[2]}")
-def test_each_reader_gets_what_is_theirs(
-    browser: Callable[..., object], estate: object, case: tuple[str, str, str, int, int, int, int]
-) -> None:
+def test_each_reader_gets_what_is_theirs(browser: Visit, case: tuple[str, str, str, int, int, int, int]) -> None:
     _, method, path, *expected = case
     for name, code in zip(("", "jan", "anna", "admin"), expected, strict=True):
         here = browser(name)
@@ -53,14 +53,14 @@ def test_each_reader_gets_what_is_theirs(
         assert (name, got.status_code) == (name, code)
 
 
-def test_a_company_s_technician_sees_only_its_tickets_and_hosts(browser: Callable[..., object], estate: object) -> None:
+def test_a_company_s_technician_sees_only_its_tickets_and_hosts(browser: Visit) -> None:
     jan = browser("jan")
     for path in ("/queue", "/queue/closed", "/queue/all/rows", "/hosts", "/tickets/new"):
         assert "Beta" not in jan.get(path).text
         assert "srv-app-03" not in jan.get(path).text
 
 
-def test_a_ticket_for_another_company_is_not_opened(browser: Callable[..., object], estate: object) -> None:
+def test_a_ticket_for_another_company_is_not_opened(browser: Visit) -> None:
     form = {"title": "x", "company": "beta", "source": "phone", "kind": "request", "impact": "3", "urgency": "3"}
     got = browser("jan").send("/tickets/new", form)
     assert got.status_code == 422

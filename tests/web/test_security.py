@@ -6,8 +6,11 @@ from html.parser import HTMLParser
 import pytest
 from flask import Flask
 
+from tests.web.visitor import Visit
 from web.security import is_local, is_within
 from web.settings import WebSettings, networks
+
+pytestmark = pytest.mark.usefixtures("estate")
 
 PAGES = (
     "/login",
@@ -45,7 +48,7 @@ class Inline(HTMLParser):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_has_anything_inline(browser: Callable[..., object], estate: object, path: str) -> None:
+def test_no_page_has_anything_inline(browser: Visit, path: str) -> None:
     here = browser() if path == "/login" else browser("anna")
     got = here.client.get(path, follow_redirects=True)
     seen = Inline()
@@ -54,7 +57,7 @@ def test_no_page_has_anything_inline(browser: Callable[..., object], estate: obj
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_answer_has_the_headers(browser: Callable[..., object], estate: object, path: str) -> None:
+def test_every_answer_has_the_headers(browser: Visit, path: str) -> None:
     got = browser("anna").client.get(path, follow_redirects=True)
     policy = got.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ")
@@ -65,9 +68,7 @@ def test_every_answer_has_the_headers(browser: Callable[..., object], estate: ob
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_no_page_with_its_files_is_heavier_than_150_kb(
-    app: Flask, browser: Callable[..., object], estate: object, path: str
-) -> None:
+def test_no_page_with_its_files_is_heavier_than_150_kb(browser: Visit, path: str) -> None:
     here = browser("anna")
     got = here.client.get(path, follow_redirects=True)
     files = {part.split('"')[0].split("?")[0] for part in got.text.split("/static/")[1:]}
@@ -75,7 +76,7 @@ def test_no_page_with_its_files_is_heavier_than_150_kb(
     assert weight <= 150_000
 
 
-def test_a_form_without_a_token_changes_nothing(browser: Callable[..., object], estate: object) -> None:
+def test_a_form_without_a_token_changes_nothing(browser: Visit) -> None:
     here = browser("anna")
     got = here.client.post("/tickets/10/take", data={})
     assert got.status_code == 400
@@ -83,18 +84,18 @@ def test_a_form_without_a_token_changes_nothing(browser: Callable[..., object], 
     assert "took the ticket" not in here.get("/tickets/CZ-2026-000010").text
 
 
-def test_a_token_of_another_session_is_refused(browser: Callable[..., object], estate: object) -> None:
+def test_a_token_of_another_session_is_refused(browser: Visit) -> None:
     anna, jan = browser("anna"), browser("jan")
     token = anna.get("/help/keys").text.split('name="csrf_token" value="')[1].split('"')[0]
     assert jan.client.post("/tickets/10/take", data={"csrf_token": token}).status_code == 400
 
 
-def test_a_form_that_is_too_long_is_refused(browser: Callable[..., object], estate: object) -> None:
+def test_a_form_that_is_too_long_is_refused(browser: Visit) -> None:
     got = browser("anna").send("/tickets/10/say", {"text": "x" * 300_000})
     assert got.status_code == 413
 
 
-def test_forwarded_headers_count_only_from_the_proxy(make_app: Callable[..., Flask], estate: object) -> None:
+def test_forwarded_headers_count_only_from_the_proxy(make_app: Callable[..., Flask]) -> None:
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": "evil.example"}
     for allowed, address, secure in (
         (("10.0.0.0/8",), "10.1.2.3", True),

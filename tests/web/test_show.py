@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from tests.web.visitor import Clock, Visit
 from web import show
 
 
@@ -12,7 +13,7 @@ from web import show
 def within(app: Flask) -> Callable[..., str]:
     """Calls a function as if a page in this language were made."""
 
-    def call(language: str, function: Callable[..., object], *values: object) -> str:
+    def call(language: str, function: Visit, *values: object) -> str:
         with app.test_request_context("/login", headers={"Accept-Language": language}):
             return str(function(*values))
 
@@ -54,8 +55,8 @@ def test_a_span_has_two_units(within: Callable[..., str]) -> None:
         (12345.678, "", "12,346", "12 346"),
         (0.5, "", "0.5", "0,5"),
         (-0.0001, "", "0", "0"),
-        (None, "", "–", "–"),
-        (float("nan"), "", "–", "–"),
+        (None, "", "–", "–"),  # noqa: RUF001 - typography
+        (float("nan"), "", "–", "–"),  # noqa: RUF001 - typography
     ],
 )
 def test_a_number_is_read_with_its_unit(
@@ -65,10 +66,10 @@ def test_a_number_is_read_with_its_unit(
     assert within("pl", show.number, value, unit).replace("\u00a0", " ") == polish
 
 
-def test_a_moment_has_its_zone_and_its_whole_date(within: Callable[..., str], clock: object) -> None:
-    got = within("pl", show.stamp, clock.at - 7 * 86_400)  # type: ignore[attr-defined]
+def test_a_moment_has_its_zone_and_its_whole_date(within: Callable[..., str], clock: Clock) -> None:
+    got = within("pl", show.stamp, clock.at - 7 * 86_400)
     assert got == '<time datetime="2026-11-16T09:00:00+01:00" title="16 lis 2026, 09:00:00">16 lis, 09:00</time>'
-    assert within("en", show.stamp, clock.at).endswith(">09:00</time>")  # type: ignore[attr-defined]
+    assert within("en", show.stamp, clock.at).endswith(">09:00</time>")
     assert within("en", show.stamp, None) == ""
 
 

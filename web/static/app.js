@@ -26,8 +26,12 @@ document.addEventListener("toggle", (event) => {
   const menu = event.target;
   if (!menu.matches?.("details.menu[open]")) return;
   closeMenus(menu);
-  menu.querySelector(".sheet :is(select, textarea, input:not([type=hidden]), button, a)")?.focus();
+  if (!menu.contains(document.activeElement?.closest(".sheet"))) focusIn(menu);
 }, true);
+
+function focusIn(menu) {
+  menu.querySelector(".sheet :is(select, textarea, input:not([type=hidden]), button, a)")?.focus();
+}
 
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
@@ -63,7 +67,8 @@ function press(key) {
   if (!target) return false;
   if (target.matches("summary")) {
     target.parentElement.open = !target.parentElement.open;
-    if (!target.parentElement.open) target.focus();
+    if (target.parentElement.open) focusIn(target.parentElement); // at once: the next key may be typed already
+    else target.focus();
   } else if (target.matches("input[type=radio]")) {
     target.checked = true;
     target.dispatchEvent(new Event("change", { bubbles: true }));
