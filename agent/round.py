@@ -11,6 +11,7 @@ from agent.sample import Family, Kind, Sample, labels
 logger = logging.getLogger(__name__)
 
 SUCCESS = Family("node_scrape_collector_success", Kind.GAUGE, "1 if the collector read its subject.")
+NO_DATA = Family("czuwak_agent_probe_no_data", Kind.GAUGE, "1 if this host has no such subject; absent otherwise.")
 DURATION = Family("node_scrape_collector_duration_seconds", Kind.GAUGE, "How long the collector took.")
 ROUND_DURATION = Family("czuwak_agent_round_duration_seconds", Kind.GAUGE, "How long the whole round took.")
 DROPPED = Family(
@@ -69,18 +70,18 @@ class _Collected:
         self._failed_before = failed_before
 
     def run(self, probe: AnyProbe, clock: Callable[[], float]) -> None:
-        start, began, failure = len(self.samples), clock(), ""
+        start, began, failure, own = len(self.samples), clock(), "", labels(collector=probe.name)
         found: list[Sample] = []
         try:
             found = list(probe.samples(probe.read()))
         except NoDataError as reason:
             failure = str(reason)
+            found = [Sample(NO_DATA, own, 1.0)]
             logger.debug("Collector %s has no data: %s", probe.name, reason, extra={"action": "probe_no_data"})
         except Exception as error:  # noqa: BLE001 - the agent's boundary: whatever one subject does, the others are read
             failure = f"{type(error).__name__}: {error}"
             self._tell(probe.name, failure)
         self.keep(found)
-        own = labels(collector=probe.name)
         self.keep((Sample(DURATION, own, clock() - began), Sample(SUCCESS, own, float(not failure))))
         self.parts.append(Part(probe.name, start, len(self.samples), failure))
 

@@ -75,7 +75,12 @@ def test_no_data_is_no_success_and_nobody_is_bothered(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         shown = values(taken(raises("mdadm", NoDataError("no RAID"))))
     assert shown["node_scrape_collector_success{mdadm}"] == 0
+    assert shown["czuwak_agent_probe_no_data{mdadm}"] == 1
     assert caplog.records == []
+
+
+def test_a_failure_is_not_said_to_be_no_data() -> None:
+    assert "czuwak_agent_probe_no_data{disk}" not in values(taken(raises("disk", OSError("dead"))))
 
 
 def test_a_failure_is_told_once_while_it_stays_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -105,5 +110,5 @@ def test_what_is_not_a_number_is_dropped_and_counted() -> None:
 
 def test_a_round_knows_which_collector_gave_what() -> None:
     round_ = taken(gives("disk", Sample(SIZE, (), 7)), raises("raid", NoDataError("none")))
-    assert round_.parts == (Part("disk", 0, 3), Part("raid", 3, 5, "none"))
+    assert round_.parts == (Part("disk", 0, 3), Part("raid", 3, 6, "none"))
     assert round_.samples[0] == Sample(SIZE, (), 7)
