@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy.engine import Connection
-
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, EventKind
+from collector.store import Connection, hosts, tickets, users
 from collector.store import alerts as alert_rows
-from collector.store import hosts, tickets, users
 from collector.store.alerts import Episode
 from collector.store.engine import Store
 from collector.store.errors import StoreError

@@ -9,10 +9,9 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Blueprint, Flask, abort, g, redirect, render_template, request, session, url_for
-from sqlalchemy.engine import Connection
 from werkzeug.wrappers import Response
 
-from collector.store import users
+from collector.store import Connection, users
 from collector.store.users import Role, User
 from web.security import is_local
 from web.settings import parts
