@@ -27,8 +27,9 @@ AGENT_URI = "czuwak://agent/"
 
 _DAY = 86400.0
 _CA_DAYS = 3652
-_AGENT_DAYS = 30
-_SERVER_DAYS = 90
+# A year each: there is no renewal yet, and a fleet must not fall silent after a month. See docs/decisions/0004.
+_AGENT_DAYS = 365
+_SERVER_DAYS = 365
 _MAX_CSR_BYTES = 8192
 
 
@@ -73,7 +74,7 @@ class Authority:
         return self.certificate.not_valid_after_utc.timestamp()
 
     def sign_agent(self, csr_der: bytes, agent_id: str, at: float) -> Issued:
-        """Certificate of 30 days for the key in the request; raises CsrError."""
+        """Certificate of a year for the key in the request; raises CsrError."""
         key = read_csr(csr_der)
         end = at + _AGENT_DAYS * _DAY
         builder = _profile(key, agent_id, at, end, self.certificate).add_extension(
@@ -83,7 +84,7 @@ class Authority:
         return Issued(serial_of(made), made.public_bytes(serialization.Encoding.PEM).decode(), end)
 
     def server_certificate(self, names: Iterable[str], at: float) -> ServerCertificate:
-        """Key and chain of 90 days for a listener reached under these host names and addresses."""
+        """Key and chain of a year for a listener reached under these host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         end = at + _SERVER_DAYS * _DAY
         alternatives = [_general_name(name) for name in dict.fromkeys(names)]

@@ -88,8 +88,8 @@ def test_an_agent_gets_the_fixed_profile(authority: ca.Authority) -> None:
     certificate.verify_directly_issued_by(authority.certificate)
     assert ca.agent_of(certificate) == "0f3c"
     assert made.serial == ca.serial_of(certificate)
-    assert made.not_after == AT + 30 * 86400
-    assert certificate.not_valid_after_utc == dt.datetime.fromtimestamp(AT + 30 * 86400, dt.UTC)
+    assert made.not_after == AT + 365 * 86400
+    assert certificate.not_valid_after_utc == dt.datetime.fromtimestamp(AT + 365 * 86400, dt.UTC)
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
@@ -140,5 +140,5 @@ def test_a_listener_presents_names_addresses_and_the_authority(authority: ca.Aut
     assert names.get_values_for_type(x509.DNSName) == ["czuwak.example"]
     assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert root == authority.certificate
-    assert made.not_after == AT + 90 * 86400
+    assert made.not_after == AT + 365 * 86400
     assert ca.agent_of(leaf) is None
