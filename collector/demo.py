@@ -42,7 +42,7 @@ interval = "{interval}s"
 [web]
 listen = "127.0.0.1:{web}"
 [tickets]
-settle = "30s"
+settle = "10m"
 """
 
 _AGENT = """\
