@@ -3,7 +3,6 @@
 import logging
 import math
 import secrets
-from collections.abc import Callable
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -11,8 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Blueprint, Flask, abort, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
-from collector.store import Connection, users
-from collector.store.users import Role, User
+from collector.store import users
+from collector.store.users import User
 from web.security import is_local
 from web.settings import parts
 from web.translate import gettext as _
@@ -67,17 +66,6 @@ def require() -> Response | None:
     return redirect(url_for("auth.login", next=wanted if wanted != "/" else None))
 
 
-def admin_only(view: Callable[..., str | Response]) -> Callable[..., str | Response]:
-    """A view that answers 403 to everybody but admins."""
-
-    def guarded(**arguments: str) -> str | Response:
-        if g.user.role is not Role.ADMIN:
-            abort(403)
-        return view(**arguments)
-
-    return guarded
-
-
 def login() -> str | Response | tuple[str, int]:
     """The form, and what it sends: a right password makes a new session with a new secret."""
     if request.method != "POST":
@@ -102,7 +90,7 @@ def login() -> str | Response | tuple[str, int]:
         return _form(name, _("The login or the password is not right.")), 403
     with here.store.write() as conn:
         users.clear_failures(conn, name, address)
-        _end_old(conn)
+        users.end_session(conn, _old())
         if needs_rehash(found):  # ends the account's other sessions; it happens once per change of parameters
             users.set_password(conn, found.id, hash_password(password))
         token = users.new_session(conn, found.id, here.now(), here.settings.session_seconds)
@@ -122,7 +110,7 @@ def once(token: str) -> Response | tuple[str, int]:
 def logout() -> Response:
     """Ends the session here and in the database."""
     with parts().store.write() as conn:
-        _end_old(conn)
+        users.end_session(conn, _old())
     session.clear()
     answer = redirect(url_for("auth.login"), code=303)
     answer.delete_cookie(cookie())
@@ -178,10 +166,9 @@ def _form(name: str, problem: str) -> str:
     return render_template("login.html", login=name[:200], problem=problem, next=wanted if is_local(wanted) else "")
 
 
-def _end_old(conn: Connection) -> None:
-    old = request.cookies.get(cookie())
-    if old:
-        users.end_session(conn, old)
+def _old() -> str:
+    """The secret this browser came with; empty where it has none."""
+    return request.cookies.get(cookie(), "")
 
 
 @cache

@@ -110,12 +110,14 @@ def test_by_keyboard_a_ticket_arrives_is_taken_commented_and_closed(
     login(page, seed.PASSWORD)
     page.evaluate("window.sameDocument = true")
     first = page.locator("#queue tbody tr").first.inner_text()
+    place = page.locator("#queue tbody tr").first.bounding_box()
     jan = Actor(estate.jan.id, "Jan Nowak")
     high = NewTicket("alfa", title, Kind.INCIDENT_PERSON, Source.PHONE)
     intake.open_by_person(high, jan, clock.at)
     more = page.get_by_role("link", name=bar)
     more.wait_for()
-    assert page.locator("#queue tbody tr").first.inner_text() == first  # nothing moved
+    assert page.locator("#queue tbody tr").first.inner_text() == first
+    assert page.locator("#queue tbody tr").first.bounding_box() == place  # nothing moved under the pointer
     page.keyboard.press("u")
     row = page.locator("#queue tbody tr", has_text=title)
     row.wait_for()
