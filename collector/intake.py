@@ -162,6 +162,9 @@ def _hear(
         episode = state.episodes[event.key] = alert_rows.next_episode(conn, episode, event.started_at)
     elif episode.started_at is not None and event.started_at < episode.started_at:
         return  # of an episode that is over
+    if not desk.wants_ticket(event):
+        _enter(conn, event, episode.number, state.places[event.key])
+        return
     open_, ended, place = state.open.get(event.key), state.ended.get(event.key), state.places[event.key]
     decision = desk.decide(
         event, open_, ended, policy, episode=episode.number, place=place, unknown_since=unknown_since
@@ -181,6 +184,18 @@ def _hear(
             "An alert's event changed a ticket.",
             extra={"action": f"ticket.{type(decision).__name__.lower()}", "ticket": ticket.number},
         )
+
+
+def _enter(conn: Connection, event: AlertEvent, episode: int, place: Place) -> None:
+    """A condition that opens no ticket is told once on its host's page; one of no host we know is only an alert."""
+    entry = desk.enter(event)
+    if isinstance(entry, Nothing) or place.host_id is None:
+        return
+    same = {"key": event.key, "episode": episode}
+    if hosts.has_host_event(conn, place.host_id, entry.kind, event.started_at, same):
+        return
+    hosts.add_host_event(conn, place.host_id, event.at, entry.kind, {**same, **entry.detail})
+    _log.info("A condition went on its host's page.", extra={"action": f"host.{entry.kind}", "host": place.host})
 
 
 def _retitled(change: Change) -> bool:

@@ -209,6 +209,14 @@ def add_host_event(
     return int(conn.scalar(new.returning(t.host_event.c.id)) or 0)
 
 
+def has_host_event(conn: Connection, host_id: str, kind: str, since: float, same: Mapping[str, object]) -> bool:
+    """Whether a line of this kind, not older than `since`, has all of `same` in its detail."""
+    there = sa.select(t.host_event.c.detail).where(
+        t.host_event.c.host_id == host_id, t.host_event.c.at >= since, t.host_event.c.kind == kind
+    )
+    return any(same.items() <= detail.items() for detail in conn.scalars(there))
+
+
 def host_events(conn: Connection, host_id: str, *, limit: int = 100) -> list[HostEvent]:
     """A host's timeline, newest first."""
     query = sa.select(t.host_event).where(t.host_event.c.host_id == host_id)

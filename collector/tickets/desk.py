@@ -1,5 +1,6 @@
 """Who decides what an alert's event does to tickets: open, update, recover, reopen, mark, close or nothing. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,14 @@ class Place:
     company: str
     host_id: str | None = None
     host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """No ticket: a line on the host's timeline, `condition` or `condition_over`, for rules labelled ticket="no"."""
+
+    kind: str
+    detail: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,26 @@ def decide(
     if open_ is None or not open_.open:
         return _ended(event, open_)
     return _goes_on(event, open_, policy, event.at if unknown_since is None else unknown_since)
+
+
+def wants_ticket(event: AlertEvent) -> bool:
+    """Whether the rule asks for tickets; one labelled ticket="no" only wants to be seen on its host's page."""
+    return event.labels.get("ticket") != "no"
+
+
+def enter(event: AlertEvent) -> HostEntry | Nothing:
+    """What an event of a rule that wants no ticket writes on its host's timeline."""
+    if event.kind not in {EventKind.FIRED, EventKind.RECOVERED, EventKind.GONE}:
+        return Nothing("neither begins nor ends")
+    detail: dict[str, object] = {
+        "rule": line(event.rule_name, NAME),
+        "summary": _title(event),
+        "summary_pl": line(event.annotations.get("summary_pl", ""), TITLE),
+        "value": event.value if math.isfinite(event.value) else None,
+    }
+    if event.kind is EventKind.FIRED:
+        return HostEntry("condition", detail)
+    return HostEntry("condition_over", {**detail, "reason": event.kind.value})
 
 
 def settle(ticket: Ticket, policy: Policy, at: float) -> Decision:
