@@ -13,6 +13,7 @@ from web import words
 from web.live import Unavailable
 from web.settings import parts
 from web.translate import gettext as _
+from web.translate import locale
 
 PAGE = 100
 _EVENTS = 50
@@ -92,7 +93,7 @@ def _vitals(host: Host) -> vital.Vitals | None:
 
 
 def _line(event: HostEvent) -> Line:
-    moods = {"away_unexplained": "alarm", "online": "good", "unknown": "unsure"}
+    moods = {"away_unexplained": "alarm", "online": "good", "unknown": "unsure", "condition_over": "good"}
     presence = str(event.detail.get("presence", event.kind))
     return Line(event.at, _sentence(event.kind, presence, event.detail), moods.get(presence, ""))
 
@@ -102,6 +103,9 @@ def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
         return _("enrolled")
     if kind == "retired":
         return _("retired")
+    if kind in {"condition", "condition_over"}:
+        said = str(detail.get(f"summary_{locale()}") or detail.get("summary", ""))
+        return said if kind == "condition" else _("over: %(condition)s", condition=said)
     name = str(words.PRESENCE.get(presence, presence))
     reason = str(detail.get("reason") or "")
     return f"{name} ({reason})" if reason else name

@@ -31,6 +31,25 @@ def test_a_host_tells_what_happened_to_it(browser: Visit) -> None:
     assert "Memory 97 % used" in page
 
 
+@pytest.mark.parametrize(
+    ("language", "began", "ended"),
+    [("en", "srv-app-03 swaps", "over: srv-app-03 swaps"), ("pl", "dużo wymiany", "ustąpiło: dużo wymiany")],
+)
+def test_a_condition_without_a_ticket_is_told(
+    browser: Visit, store: Store, clock: Clock, language: str, began: str, ended: str
+) -> None:
+    detail = {"summary": "srv-app-03 swaps", "summary_pl": "dużo wymiany"}
+    with store.write() as conn:
+        hosts.add_host_event(conn, "id-srv-app-03", clock.at - 60, "condition", detail)
+        hosts.add_host_event(conn, "id-srv-app-03", clock.at, "condition_over", detail)
+    anna = browser("anna")
+    anna.send("/preferences", {"language": language})
+    page = anna.get("/hosts/id-srv-app-03").text
+    assert f"<bdi>{began}</bdi>" in page
+    assert '<li class="good">' in page
+    assert f"<bdi>{ended}</bdi>" in page
+
+
 def test_a_retired_host_is_not_in_the_list_but_has_its_page(browser: Visit, store: Store, clock: Clock) -> None:
     with store.write() as conn:
         hosts.retire(conn, "id-srv-app-03", clock.at)
