@@ -56,7 +56,7 @@ class Labels:
         """16 hex digits: FNV-1a 64 over name 0xFF value 0xFF, as prometheus/common model/signature.go computes it."""
         h = _FNV_OFFSET
         for n, v in self.pairs:
-            for byte in b"%b\xff%b\xff" % (n.encode(), v.encode()):
+            for byte in b"%b\xff%b\xff" % (_bytes(n), _bytes(v)):
                 h = ((h ^ byte) * _FNV_PRIME) & _MASK
         return f"{h:016x}"
 
@@ -73,9 +73,14 @@ def dedup_key(company: str, source: str, labels: Labels) -> str:
     """
     h = hashlib.blake2b(digest_size=16)
     for part in (company, source, *(text for pair in labels.pairs for text in pair)):
-        data = part.encode()
+        data = _bytes(part)
         h.update(len(data).to_bytes(4, "big") + data)
     return h.hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; half a surrogate pair, which hostile JSON may hold, keeps an identity of its own instead of an error."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _escape(value: str) -> str:

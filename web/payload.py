@@ -166,12 +166,12 @@ def pointer(name: str) -> str:
 
 
 def text(value: Any) -> str:
-    """Any text, bounded."""
+    """Any text, bounded; half a character, which JSON can carry and UTF-8 cannot, becomes a question mark."""
     if not isinstance(value, str):
         raise ValueError("must be a text")  # noqa: TRY004 - one error type per reader
     if len(value) > _LONGEST:
         raise ValueError(f"is longer than {_LONGEST} characters")
-    return value
+    return value.encode("utf-8", "replace").decode()
 
 
 def text_or_none(value: Any) -> str | None:

@@ -161,9 +161,8 @@ def session(conn: Connection, token: str, at: float) -> Session | None:
 def rotate_session(conn: Connection, token: str, at: float, ttl: float) -> str | None:
     """A new secret in place of the old one, which is worth nothing from now on; None where it was not valid."""
     live = session(conn, token, at)
-    if live is None:
+    if live is None or not end_session(conn, token):  # somebody else was a moment faster with the same secret
         return None
-    end_session(conn, token)
     return new_session(conn, live.user.id, at, ttl)
 
 
@@ -173,9 +172,9 @@ def extend_session(conn: Connection, token: str, expires_at: float) -> None:
     conn.execute(sa.update(t.session).where(live).values(expires_at=expires_at))
 
 
-def end_session(conn: Connection, token: str) -> None:
-    """Log out."""
-    conn.execute(sa.delete(t.session).where(t.session.c.token_hash == secrets.digest(token)))
+def end_session(conn: Connection, token: str) -> bool:
+    """Log out; False where there was no such session, or another transaction just ended it."""
+    return conn.execute(sa.delete(t.session).where(t.session.c.token_hash == secrets.digest(token))).rowcount == 1
 
 
 def record_failure(conn: Connection, login: str, address: str, at: float) -> None:

@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 import sqlalchemy as sa
 
@@ -54,6 +57,32 @@ def test_a_rotated_session_has_a_new_secret_only(store: Store) -> None:
         assert users.session(conn, old, 30.0) is None
         assert users.session(conn, new, 30.0) is not None
         assert users.rotate_session(conn, old, 30.0, 100.0) is None
+
+
+def test_one_link_used_twice_at_once_opens_one_session(store: Store) -> None:
+    with store.write() as conn:
+        anna = users.add_user(conn, "anna", "Anna", "hash", at=1.0)
+        link = users.new_session(conn, anna.id, 10.0, 100.0)
+    ready = Barrier(4)
+
+    def use(_: int) -> str | None:
+        ready.wait(10)
+        with store.write() as conn:
+            return users.rotate_session(conn, link, 20.0, 100.0)
+
+    with ThreadPoolExecutor(4) as pool:
+        fresh = [token for token in pool.map(use, range(4)) if token]
+    assert len(fresh) == 1
+
+
+def test_a_session_that_ends_between_two_looks_is_not_rotated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.write() as conn:
+        anna = users.add_user(conn, "anna", "Anna", "hash", at=1.0)
+        link = users.new_session(conn, anna.id, 10.0, 100.0)
+        seen = users.session(conn, link, 20.0)
+        monkeypatch.setattr(users, "session", lambda *_: seen)  # as READ COMMITTED shows it to the slower one
+        assert users.rotate_session(conn, link, 20.0, 100.0) is not None
+        assert users.rotate_session(conn, link, 20.0, 100.0) is None
 
 
 def test_a_new_password_and_a_disabled_account_end_every_session(store: Store) -> None:

@@ -58,6 +58,24 @@ def test_hostile_texts_are_stored_or_refused_and_always_answered(
         assert "\x00" not in answer.get_json()["title"]
 
 
+@pytest.mark.parametrize(
+    "field", ["title", "description", "company", "host", "requester", "queue", "kind", "impact", "?"]
+)
+def test_half_a_character_is_never_our_error(world: World, field: str) -> None:
+    body = json.dumps(
+        {"title": "x", "company": "alfa", field: "a\ud800z", "\udfff" if field == "?" else field: "\ud800"}
+    )
+    assert world.ask("POST", "/v1/tickets", data=body, content_type="application/json").status_code in {201, 422}
+    number = world.opened()
+    for path, method in ((f"/v1/tickets/{number}", "PATCH"), (f"/v1/tickets/{number}/comments", "POST")):
+        for name in ("assignee", "status", "queue", "resolution", "text", "\ud800"):
+            headers = {"If-Match": '"1"'} if method == "PATCH" else {}
+            got = world.ask(
+                method, path, data=json.dumps({name: "\ud800"}), content_type="application/json", headers=headers
+            )
+            assert got.status_code < 500
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=HOSTILE)
 def test_hostile_parameters_are_answered(world: World, text: str) -> None:
