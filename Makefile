@@ -7,10 +7,10 @@ PROTOS := $(wildcard proto/czuwak/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test lint format types bench proto lock clean
+.PHONY: help setup servers demo test lint format types bench screenshot proto lock clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## virtual environment, locked packages, front-end packages, translations
 
@@ -47,6 +47,9 @@ format: setup ## write ruff's format and safe fixes
 
 bench: setup ## prints our figures beside the peers'
 	@tests/servers.sh && $(BIN)/python -m tests.bench $(ARGS)
+
+screenshot: setup ## the picture in the README, from the product's own pages
+	@tests/servers.sh && $(BIN)/python -m tests.web.screenshot
 
 proto: setup ## regenerates the protocol's code and fails on a difference
 	@rm -rf $(VENV)/proto && mkdir -p $(VENV)/proto
