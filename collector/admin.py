@@ -7,21 +7,34 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
+from collector import serve
 from collector.config import Config
 from collector.errors import CollectorError
+from collector.ingest import ca
 from collector.setup import hash_password
-from collector.store import api_tokens, hosts, tokens, users
-from collector.store.engine import Store
+from collector.store import Store, StoreError, api_tokens, hosts, tokens, users
 
-CLASSES = ("server", "workstation", "laptop", "kiosk")
-ROLES = ("technician", "admin")
+SHORTEST_PASSWORD = 10
+
+Action = Callable[[argparse.Namespace, Config, Store], int]
+
+
+def run(action: Action, args: argparse.Namespace, config: Config) -> int:
+    """One action on the configured database. Raises CollectorError and its kin; then nothing was changed."""
+    store = serve.opened(config)
+    try:
+        return action(args, config, store)
+    except StoreError as error:
+        raise CollectorError(f"{config.database.shown}: {error}") from None
+    finally:
+        store.close()
 
 
 def token_create(args: argparse.Namespace, config: Config, store: Store) -> int:
     """Print a join token's secret once; the database keeps its hash."""
-    from collector.ingest import ca  # noqa: PLC0415 - only here and in ingest is cryptography needed
-
+    fingerprint = ca.load(config.ca.dir).fingerprint
     at = time.time()
     with store.write() as conn:
         company = _company([c.slug for c in hosts.companies(conn)], args.company)
@@ -35,7 +48,6 @@ def token_create(args: argparse.Namespace, config: Config, store: Store) -> int:
             expires_at=at + args.hours * 3600,
             at=at,
         )
-    fingerprint = ca.load(config.ca.dir).fingerprint
     _say(
         args,
         {"id": token_id, "token": secret, "ca_fingerprint": fingerprint},
@@ -46,6 +58,7 @@ def token_create(args: argparse.Namespace, config: Config, store: Store) -> int:
 
 def token_list(args: argparse.Namespace, _: Config, store: Store) -> int:
     """Join tokens, without their secrets."""
+    now = time.time()
     with store.read() as conn:
         rows = [
             {
@@ -56,7 +69,7 @@ def token_list(args: argparse.Namespace, _: Config, store: Store) -> int:
                 "name": t.pattern,
                 "used": f"{t.used}/{t.uses}",
                 "expires": _when(t.expires_at),
-                "state": "revoked" if t.revoked_at else "open",
+                "state": _token_state(t, now),
             }
             for t in tokens.tokens(conn)
         ]
@@ -67,24 +80,29 @@ def token_revoke(args: argparse.Namespace, _: Config, store: Store) -> int:
     """A revoked token enrols nobody; hosts enrolled with it stay."""
     with store.write() as conn:
         done = tokens.revoke_token(conn, args.id, time.time())
-    return _done(done, f"token {args.id} is revoked", f"no token has the id {args.id}; see `czuwak token list`")
+    no = f"no open join token has the id {args.id}; see `czuwak token list`"
+    return _done(done, f"token {args.id} is revoked", no)
 
 
 def user_add(args: argparse.Namespace, _: Config, store: Store) -> int:
     """A technician or admin with a local password, read from a file, a pipe or the terminal."""
-    with store.write() as conn:
+    with store.read() as conn:
+        known = [c.slug for c in hosts.companies(conn)]
         if users.user_by_login(conn, args.login) is not None:
             raise CollectorError(
                 f"user {args.login} is there already; `czuwak user passwd {args.login}` sets a new password"
             )
-        password = _password(args)
+    companies = None if args.companies is None else _companies(known, args.companies.split(","), "--companies")
+    hashed = hash_password(_password(args))  # before the transaction: nobody waits for somebody who types
+    with store.write() as conn:
         users.add_user(
             conn,
             login=args.login,
             name=args.name or args.login,
-            password_hash=hash_password(password),
+            password_hash=hashed,
             role=args.role,
             language=args.language,
+            companies=companies,
             at=time.time(),
         )
     print(f"user {args.login} added as {args.role}", file=sys.stderr)
@@ -93,11 +111,13 @@ def user_add(args: argparse.Namespace, _: Config, store: Store) -> int:
 
 def user_passwd(args: argparse.Namespace, _: Config, store: Store) -> int:
     """A new password; every session of the user ends."""
-    with store.write() as conn:
+    with store.read() as conn:
         user = users.user_by_login(conn, args.login)
-        if user is None:
-            raise CollectorError(f"no user has the login {args.login}; see `czuwak user list`")
-        users.set_password(conn, user.id, hash_password(_password(args)))
+    if user is None:
+        raise CollectorError(f"no user has the login {args.login}; see `czuwak user list`")
+    hashed = hash_password(_password(args))
+    with store.write() as conn:
+        users.set_password(conn, user.id, hashed)
     print(f"password of {args.login} set", file=sys.stderr)
     return 0
 
@@ -106,7 +126,13 @@ def user_list(args: argparse.Namespace, _: Config, store: Store) -> int:
     """Everyone who may log in."""
     with store.read() as conn:
         rows = [
-            {"login": u.login, "name": u.name, "role": u.role, "language": str(u.preferences.get("language") or "")}
+            {
+                "login": u.login,
+                "name": u.name,
+                "role": u.role,
+                "language": u.language,
+                "companies": _named(u.companies),
+            }
             for u in users.users(conn)
         ]
     return _table(args, rows)
@@ -136,15 +162,59 @@ def host_end(args: argparse.Namespace, _: Config, store: Store) -> int:
     end: Callable[..., bool] = hosts.revoke if args.end == "revoke" else hosts.retire
     with store.write() as conn:
         done = end(conn, args.id, time.time())
-    return _done(done, f"host {args.id}: {args.end}d", f"no host has the id {args.id}; see `czuwak host list`")
+    return _done(
+        done, f"host {args.id}: {args.end}d", f"no host in service has the id {args.id}; see `czuwak host list`"
+    )
 
 
 def api_token_create(args: argparse.Namespace, _: Config, store: Store) -> int:
     """A bearer token for the HTTP interface, printed once."""
+    at = time.time()
     with store.write() as conn:
-        token_id, secret = api_tokens.create(conn, args.name, args.scope, at=time.time())
+        known = [c.slug for c in hosts.companies(conn)]
+        owner = None if args.owner is None else users.user_by_login(conn, args.owner)
+        if args.owner is not None and (owner is None or owner.disabled_at is not None):
+            raise CollectorError(f"no user has the login {args.owner}; see `czuwak user list`")
+        token_id, secret = api_tokens.create(
+            conn,
+            args.name,
+            args.scope,
+            at=at,
+            companies=None if args.company is None else _companies(known, args.company, "--company"),
+            user_id=owner.id if owner else None,
+            expires_at=at + args.days * 86400.0 if args.days else None,
+        )
     _say(args, {"id": token_id, "token": secret}, lambda: print(secret))
     return 0
+
+
+def api_token_list(args: argparse.Namespace, _: Config, store: Store) -> int:
+    """Bearer tokens, without their secrets."""
+    now = time.time()
+    with store.read() as conn:
+        owners = {u.id: u.login for u in users.users(conn, disabled=True)}
+        rows = [
+            {
+                "id": t.id,
+                "name": t.name,
+                "scopes": ",".join(sorted(t.scopes)),
+                "companies": _named(t.companies),
+                "owner": owners.get(t.user_id or 0, ""),
+                "used": _when(t.last_used_at),
+                "expires": _when(t.expires_at),
+                "state": "revoked" if t.revoked_at else "expired" if now >= (t.expires_at or now + 1) else "open",
+            }
+            for t in api_tokens.api_tokens(conn)
+        ]
+    return _table(args, rows)
+
+
+def api_token_revoke(args: argparse.Namespace, _: Config, store: Store) -> int:
+    """A revoked bearer token is refused from now on."""
+    with store.write() as conn:
+        done = api_tokens.revoke(conn, args.id, time.time())
+    no = f"no open bearer token has the id {args.id}; see `czuwak token api-list`"
+    return _done(done, f"bearer token {args.id} is revoked", no)
 
 
 def _company(known: Sequence[str], slug: str | None) -> str:
@@ -154,6 +224,24 @@ def _company(known: Sequence[str], slug: str | None) -> str:
         what = "several companies are here, say which" if slug is None else f"no company is called {slug!r}"
         raise CollectorError(f"{what}: --company {'|'.join(known)}")
     return str(slug)
+
+
+def _companies(known: Sequence[str], slugs: Sequence[str], option: str) -> frozenset[str]:
+    wanted = frozenset(slug.strip() for slug in slugs)
+    unknown = sorted(wanted - set(known))
+    if unknown:
+        raise CollectorError(f"{option}: no company is called {unknown[0]!r}; there are {', '.join(known)}")
+    return wanted
+
+
+def _named(companies: frozenset[str] | None) -> str:
+    return "all" if companies is None else ",".join(sorted(companies))
+
+
+def _token_state(token: tokens.JoinToken, now: float) -> str:
+    if token.revoked_at:
+        return "revoked"
+    return "used" if token.used >= token.uses else "expired" if now >= token.expires_at else "open"
 
 
 def _token_help(args: argparse.Namespace, config: Config, secret: str, fingerprint: str) -> None:
@@ -167,19 +255,27 @@ def _token_help(args: argparse.Namespace, config: Config, secret: str, fingerpri
 
 
 def _password(args: argparse.Namespace) -> str:
-    if args.password_file:
-        try:
-            with open(args.password_file, encoding="utf-8") as file:  # noqa: PTH123 - "-" is not offered, a path is
-                password = file.readline().rstrip("\n")
-        except OSError as error:
-            raise CollectorError(f"{args.password_file}: the password cannot be read: {error.strerror}") from None
-    elif sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    if len(password) < 10:
-        raise CollectorError("the password is shorter than 10 characters")
+    password = _typed(args.password_file)
+    if not password:
+        raise CollectorError("no password was given; type it, pipe it in or name its file with --password-file")
+    if len(password) < SHORTEST_PASSWORD:
+        raise CollectorError(f"the password is shorter than {SHORTEST_PASSWORD} characters")
     return password
+
+
+def _typed(path: str | None) -> str:
+    try:
+        if path:
+            return Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        if sys.stdin is None:
+            return ""
+        return getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    except EOFError:
+        return ""
+    except OSError as error:
+        raise CollectorError(f"{path or 'standard input'}: the password cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CollectorError(f"{path or 'standard input'}: the password is not UTF-8 text") from None
 
 
 def _table(args: argparse.Namespace, rows: Sequence[Mapping[str, object]]) -> int:
@@ -196,7 +292,7 @@ def _table(args: argparse.Namespace, rows: Sequence[Mapping[str, object]]) -> in
 
 def _say(args: argparse.Namespace, data: object, text: Callable[[], None]) -> None:
     if args.json:
-        print(json.dumps(data, ensure_ascii=False))
+        print(json.dumps(data))  # in ASCII: valid whatever the terminal's encoding
     else:
         text()
 
@@ -209,9 +305,11 @@ def _done(done: bool, yes: str, no: str) -> int:
 
 
 def _clean(value: object) -> str:
-    """Control and bidi characters of a host's own name must not reach the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in str(value))
+    """Control and bidi characters of a host's own name must not reach the terminal, nor what it cannot show."""
+    text = "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _when(at: float | None) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "never"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at is not None else "never"

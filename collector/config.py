@@ -17,16 +17,17 @@ from collector.errors import ConfigError
 
 Reader = Callable[[Any, Path], Any]
 
+_LONGEST = 3653 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _duration(value: Any, _: Path) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if match:
+        value = float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.001 <= value <= _LONGEST:
         return float(value)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
-    if not match or float(match[1]) <= 0:
-        raise ValueError('is not a duration; write for example "15s", "5m" or "1h"')
-    return float(match[1]) * _UNITS[match[2]]
+    raise ValueError('is not a duration from 1 ms to 10 years; write for example "15s", "5m" or "1h"')
 
 
 def _address(value: Any, _: Path) -> str:
@@ -42,8 +43,13 @@ def _optional_address(value: Any, folder: Path) -> str:
 
 def _path(value: Any, folder: Path) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("is not a path")
+        raise ValueError('is not a path; write for example "secrets/web"')
     return (folder / value).absolute()
+
+
+def _shown(url: str) -> str:
+    """Without the password, wherever it stands; its own @ and / need not be escaped to stay hidden."""
+    return re.sub(r"((?:\?|&)password=)[^&]*", r"\1***", re.sub(r"(://[^:/@?]*):.*@", r"\1:***@", url))
 
 
 def _optional_path(value: Any, folder: Path) -> Path | None:
@@ -53,6 +59,8 @@ def _optional_path(value: Any, folder: Path) -> Path | None:
 def _database(value: Any, folder: Path) -> str:
     if not isinstance(value, str) or not re.match(r"(sqlite:///.|postgresql(\+psycopg)?://)", value):
         raise ValueError('is not a database; write "sqlite:///file.db" or "postgresql://user@host/name"')
+    if value.split("/")[2].count("@") > 1:
+        raise ValueError("has more than one @; write that of a password as %40")
     if value.startswith("sqlite:///"):
         return f"sqlite:///{(folder / value.removeprefix('sqlite:///')).absolute()}"
     return value
@@ -104,7 +112,7 @@ class DatabaseConfig:
     @property
     def shown(self) -> str:
         """The url without its password."""
-        return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", self.url)
+        return _shown(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +227,14 @@ def parse(data: Mapping[str, Any], text: str, path: Path, environ: Mapping[str, 
     return Config(path=path, **made)
 
 
+def line_of(path: Path, section: str, key: str) -> int:
+    """The line of the file in which the key stands, from 1; 1 where it does not."""
+    try:
+        return _line(path.read_text(encoding="utf-8"), section, key)
+    except (OSError, UnicodeDecodeError):
+        return 1
+
+
 def template() -> str:
     """A configuration file with every default and its meaning, as `czuwak init` writes it."""
     lines = ["# Czuwak's collector. Every value below is the default; paths are relative to this file.", ""]
@@ -257,7 +273,7 @@ def _section(name: str, cls: type[Any], given: Mapping[str, Any], origin: _Origi
         try:
             values[key] = f.metadata["reader"](raw, origin.path.parent)
         except (ValueError, TypeError) as error:
-            mistakes.append(f"{where}: {name}.{key} = {raw!r} {error}")
+            mistakes.append(f"{where}: {name}.{key} = {_shown(repr(raw))} {error}")
     return cls(**values) if len(values) == len(known) else None
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sqlite3
 import stat
 import sys
@@ -14,9 +13,10 @@ from pathlib import Path
 from collector import config as configuration
 from collector import serve
 from collector.errors import CollectorError, ConfigError
-from collector.rules import load as rules
+from collector.ingest import ca
+from collector.ingest.errors import CaError
 from collector.rules.errors import RuleFileError
-from collector.store import StoreError, open_store, sqlite
+from collector.store import SchemaError, StoreError, open_store, sqlite
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,9 @@ def check_config(path: Path, environ: Mapping[str, str]) -> list[Finding]:
     """The configuration and every rule file it names."""
     try:
         config = configuration.load(path, environ)
-        files = serve.rule_files(config)
     except ConfigError as error:
         return [Finding("fail", "configuration", line) for line in error.mistakes]
-    return [Finding("ok", "configuration", str(path)), *(_rule_file(file) for file in files)]
+    return [Finding("ok", "configuration", str(path)), *_rules(config)]
 
 
 def examine(path: Path, environ: Mapping[str, str]) -> list[Finding]:
@@ -67,31 +66,39 @@ def show(findings: Iterable[Finding], as_json: bool) -> int:
     return int(any(row.level == "fail" for row in rows))
 
 
-def _rule_file(file: Path) -> Finding:
+def _rules(config: configuration.Config) -> list[Finding]:
     try:
-        groups = rules.load(file)
+        groups = serve.load_rules(config)
     except RuleFileError as error:
-        return Finding("fail", "rules", str(error), "mend the file; the running rules stay as they are")
-    return Finding("ok", "rules", f"{file}: {sum(len(g.rules) for g in groups)} rules in {len(groups)} groups")
+        next_ = "mend the file; a running collector keeps the rules it has"
+        return [Finding("fail", "rules", str(mistake), next_) for mistake in error.mistakes]
+    files = len({group.file for group in groups})
+    rules = sum(len(group.rules) for group in groups)
+    return [Finding("ok", "rules", f"{rules} rules in {len(groups)} groups of {files} files")]
 
 
 def _database(config: configuration.Config) -> Finding:
     shown = config.database.shown
     began = time.monotonic()
     try:
-        store = open_store(config.database.url)
-    except StoreError as error:
+        open_store(config.database.url).close()
+    except SchemaError as error:
         return Finding("fail", "database", f"{shown}: {error}", f"czuwak db upgrade --config {config.path}")
-    store.close()
+    except StoreError as error:
+        return Finding("fail", "database", f"{shown}: {error}", f"correct database.url in {config.path}, or mend it")
     return Finding("ok", "database", f"{shown}, opened in {(time.monotonic() - began) * 1000:.0f} ms")
 
 
 def _secrets(config: configuration.Config) -> list[Finding]:
     findings = []
-    for path in (config.web.secret_file, config.ca.dir / "ca-key.pem"):
-        if not path.is_file():
-            findings.append(Finding("fail", "secret", f"{path} is missing", f"czuwak init {config.folder}"))
-        elif stat.S_IMODE(path.stat().st_mode) & 0o077:
+    for path in (config.web.secret_file, config.ca.dir / ca.KEY_FILE):
+        try:
+            others = stat.S_IMODE(path.stat().st_mode) & 0o077
+        except OSError as error:
+            detail = f"{path} cannot be read: {error.strerror}"
+            findings.append(Finding("fail", "secret", detail, f"czuwak init {config.folder}, as the collector's user"))
+            continue
+        if others:
             findings.append(Finding("fail", "secret", f"{path} can be read by others", f"chmod 600 {path}"))
         else:
             findings.append(Finding("ok", "secret", f"{path} is readable by its owner only"))
@@ -99,12 +106,10 @@ def _secrets(config: configuration.Config) -> list[Finding]:
 
 
 def _certificate(config: configuration.Config) -> Finding:
-    from collector.ingest import ca  # noqa: PLC0415 - cryptography is loaded only here
-
     try:
         authority = ca.load(config.ca.dir)
-    except CollectorError as error:
-        return Finding("fail", "certificate authority", str(error), f"czuwak init {config.folder}")
+    except CaError as error:
+        return Finding("fail", "certificate authority", str(error), f"restore {config.ca.dir} from a backup")
     days = (authority.not_after - time.time()) / 86400
     level = "ok" if days > 30 else "warn" if days > 0 else "fail"
     return Finding(level, "certificate authority", f"{authority.fingerprint}, good for {days:.0f} days")
@@ -112,23 +117,26 @@ def _certificate(config: configuration.Config) -> Finding:
 
 def _ports(config: configuration.Config) -> list[Finding]:
     findings = []
-    for name in (config.ingest.listen, config.ingest.enrollment_listen, config.web.listen):
-        host, _, port = name.rpartition(":")
+    for address in (config.ingest.listen, config.ingest.enrollment_listen, config.web.listen):
         try:
-            with socket.create_server((host.strip("[]"), int(port))):
-                findings.append(Finding("ok", "port", f"{name} is free"))
-        except OSError as error:
-            findings.append(
-                Finding("warn", "port", f"{name}: {error.strerror}", "fine while the collector runs; else free it")
-            )
+            serve.check_free(address)
+            findings.append(Finding("ok", "port", f"{address} is free"))
+        except CollectorError as error:
+            findings.append(Finding("warn", "port", str(error), "fine while the collector runs; else free it"))
     return findings
 
 
 def _disk(config: configuration.Config) -> Finding:
-    room = os.statvfs(config.folder)
+    folder = config.folder
+    if config.database.url.startswith("sqlite"):
+        folder = Path(config.database.url.removeprefix("sqlite:///")).parent
+    try:
+        room = os.statvfs(folder)
+    except OSError as error:
+        return Finding("fail", "disk", f"{folder}: {error.strerror}", "make the folder or correct database.url")
     free = room.f_bavail * room.f_frsize / 2**20
     level = "ok" if free > 1024 else "warn" if free > 100 else "fail"
-    return Finding(level, "disk", f"{config.folder}: {free:.0f} MiB free", "" if level == "ok" else "free some room")
+    return Finding(level, "disk", f"{folder}: {free:.0f} MiB free", "" if level == "ok" else "free some room")
 
 
 def _sqlite(config: configuration.Config) -> Finding:

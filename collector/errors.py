@@ -5,6 +5,10 @@ class CollectorError(Exception):
     """Base of all errors that end a command with one clear message and exit code 1."""
 
 
+class UsageError(CollectorError):
+    """The command was called in a way it cannot be; ends it with exit code 2."""
+
+
 class ConfigError(CollectorError):
     """The configuration cannot be used; carries every mistake found, a line each."""
 

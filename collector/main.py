@@ -9,34 +9,42 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from collector import admin, config, doctor, setup
-from collector.errors import CollectorError
-from collector.ingest.errors import IngestError
-from collector.rules.errors import RuleFileError
-from collector.store import Store, StoreError, open_store, schema
+from collector import config
+from collector.errors import CollectorError, UsageError
 
 STANDARD = "/etc/czuwak/czuwak.toml"
+CLASSES = ("server", "workstation", "laptop", "kiosk")
+ROLES = ("technician", "admin")
+SCOPES = ("tickets:read", "tickets:write", "hosts:read")
+MOST = 1_000_000  # of anything counted: uses, hours
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for something the user can mend."""
-    parser = build()
-    args = parser.parse_args(argv)
-    _logging(args)
+    args = build().parse_args(argv)
     try:
-        return int(args.run(args))
-    except (CollectorError, IngestError, RuleFileError, StoreError) as error:
-        print(f"czuwak: {error}", file=sys.stderr)
+        _logging(args)
+        code = int(args.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk under a redirection is told like every other
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except UsageError as error:
+        print(f"czuwak: {error}", file=sys.stderr)
+        return 2
+    except _mendable() as error:
+        print(f"czuwak: {_sentence(error)}", file=sys.stderr)
         return 1
+    return code
 
 
 def build() -> argparse.ArgumentParser:
@@ -62,7 +70,7 @@ def build() -> argparse.ArgumentParser:
 def _demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     p = commands.add_parser("demo", help="the whole product on this machine, with a real fault and a real ticket")
     p.add_argument("--once", action="store_true", help="run the loop unattended, one JSON line a step, exit 0 or 1")
-    p.add_argument("--port", type=int, default=0, help="port of the pages (default: a free one)")
+    p.add_argument("--port", type=_port, default=0, help="port of the pages (default: a free one)")
     p.add_argument("--no-browser", action="store_true", help="do not open a browser")
     p.set_defaults(run=_run_demo, log="WARNING")
 
@@ -99,40 +107,47 @@ def _tokens(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     group = commands.add_parser("token", help="join tokens for new agents").add_subparsers(
         required=True, metavar="ACTION"
     )
-    p = _admin(group, "create", "print a new join token once", admin.token_create)
+    p = _admin(group, "create", "print a new join token once", "token_create")
     p.add_argument("--company", help="its short name; may be left out while there is one company")
     p.add_argument("--site", default="main")
-    p.add_argument("--class", dest="class_", choices=admin.CLASSES, default="server")
+    p.add_argument("--class", dest="class_", choices=CLASSES, default="server")
     p.add_argument("--name", default="*", metavar="PATTERN", help="host names it is good for, as in srv-*")
-    p.add_argument("--uses", type=_positive, default=1)
+    p.add_argument("--uses", type=_positive, default=1, help="how many computers may join by it")
     p.add_argument("--hours", type=_positive, default=24, help="how long it is good for")
-    _admin(group, "list", "all join tokens", admin.token_list)
-    p = _admin(group, "revoke", "a token that shall enrol nobody any more", admin.token_revoke)
-    p.add_argument("id", type=int)
-    p = _admin(group, "api", "print a new bearer token for the HTTP interface once", admin.api_token_create)
+    _admin(group, "list", "all join tokens", "token_list")
+    p = _admin(group, "revoke", "a token that shall enrol nobody any more", "token_revoke")
+    p.add_argument("id", type=_positive)
+    p = _admin(group, "api", "print a new bearer token for the HTTP interface once", "api_token_create")
     p.add_argument("name")
-    p.add_argument("--scope", action="append", choices=("tickets:read", "tickets:write", "hosts:read"), required=True)
+    p.add_argument("--company", action="append", metavar="COMPANY", help="sees only this one; may be repeated")
+    p.add_argument("--owner", metavar="LOGIN", help="whose it is; what it does is done in this name")
+    p.add_argument("--days", type=_positive, help="how long it is good for (default: until it is revoked)")
+    p.add_argument("--scope", action="append", choices=SCOPES, required=True)
+    _admin(group, "api-list", "all bearer tokens", "api_token_list")
+    p = _admin(group, "api-revoke", "a bearer token that shall be refused from now on", "api_token_revoke")
+    p.add_argument("id", type=_positive)
 
 
 def _users(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     group = commands.add_parser("user", help="who may log in").add_subparsers(required=True, metavar="ACTION")
-    p = _admin(group, "add", "a technician or an admin", admin.user_add)
+    p = _admin(group, "add", "a technician or an admin", "user_add")
     p.add_argument("login")
     p.add_argument("--name")
-    p.add_argument("--role", choices=admin.ROLES, default="technician")
+    p.add_argument("--role", choices=ROLES, default="technician")
     p.add_argument("--language", choices=("en", "pl"), default="en")
+    p.add_argument("--companies", metavar="A,B", help="sees only these (default: all)")
     p.add_argument("--password-file", help="its first line; else standard input")
-    p = _admin(group, "passwd", "a new password", admin.user_passwd)
+    p = _admin(group, "passwd", "a new password", "user_passwd")
     p.add_argument("login")
     p.add_argument("--password-file", help="its first line; else standard input")
-    _admin(group, "list", "everyone", admin.user_list)
+    _admin(group, "list", "everyone", "user_list")
 
 
 def _hosts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     group = commands.add_parser("host", help="enrolled computers").add_subparsers(required=True, metavar="ACTION")
-    _admin(group, "list", "all of them and whether they are there", admin.host_list)
+    _admin(group, "list", "all of them and whether they are there", "host_list")
     for name, text in (("retire", "one that left the company"), ("revoke", "one whose key may be stolen")):
-        p = _admin(group, name, text, admin.host_end)
+        p = _admin(group, name, text, "host_end")
         p.add_argument("id")
         p.set_defaults(end=name)
 
@@ -152,6 +167,8 @@ def _run_demo(args: argparse.Namespace) -> int:
 
 
 def _run_init(args: argparse.Namespace) -> int:
+    from collector import setup  # noqa: PLC0415 - loaded only when asked for
+
     done = setup.initialise(args.dir, company=args.company, login=args.admin, at=time.time())
     print("\n".join(done.lines), file=sys.stderr)
     if done.password:
@@ -170,38 +187,40 @@ def _run_serve(args: argparse.Namespace) -> int:
 
 
 def _run_check(args: argparse.Namespace) -> int:
+    from collector import doctor  # noqa: PLC0415 - loaded only when asked for
+
     return doctor.show(doctor.check_config(args.config, os.environ), args.json)
 
 
 def _run_doctor(args: argparse.Namespace) -> int:
+    from collector import doctor  # noqa: PLC0415 - loaded only when asked for
+
     return doctor.show(doctor.examine(args.config, os.environ), args.json)
 
 
 def _run_upgrade(args: argparse.Namespace) -> int:
-    url = config.load(args.config, os.environ).database.url
-    steps = schema.upgrade(url, dry_run=args.dry_run)
-    print("\n".join(steps) or "nothing to do", file=sys.stderr)
+    from collector import setup  # noqa: PLC0415 - loaded only when asked for
+
+    steps = setup.upgrade(config.load(args.config, os.environ), dry_run=args.dry_run)
+    print("".join(f"{step}\n" for step in steps), end="")
+    done = "would be applied; nothing was changed" if args.dry_run else "applied"
+    print(f"{len(steps)} steps {done}" if steps else "nothing to do", file=sys.stderr)
     return 0
 
 
 def _admin(
-    group: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    text: str,
-    action: Callable[[argparse.Namespace, config.Config, Store], int],
+    group: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, action: str
 ) -> argparse.ArgumentParser:
-    def opened(args: argparse.Namespace) -> int:
-        loaded = config.load(args.config, os.environ)
-        store = open_store(loaded.database.url)
-        try:
-            return action(args, loaded, store)
-        finally:
-            store.close()
+    """A command that is the function `action` of `admin`, named by its text so that --help loads no database."""
+
+    def run(args: argparse.Namespace) -> int:
+        admin = import_module("collector.admin")
+        return int(admin.run(getattr(admin, action), args, config.load(args.config, os.environ)))
 
     p = group.add_parser(name, help=text)
     _config(p)
     _json(p)
-    p.set_defaults(run=opened, log="WARNING")
+    p.set_defaults(run=run, action=action, log="WARNING")
     return p
 
 
@@ -219,13 +238,35 @@ def _parts(text: str) -> tuple[str, ...]:
     unknown = [part for part in parts if part not in ("ingest", "web", "worker")]
     if unknown or not parts:
         raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}; parts are ingest, web, worker")
-    return parts
+    return tuple(dict.fromkeys(parts))
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MOST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST}")
     return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535, or 0 for a free one")
+    return int(text)
+
+
+def _mendable() -> tuple[type[Exception], ...]:
+    """What a command ends with by one message; looked at only once something was raised, as it loads libraries."""
+    from collector.ingest.errors import IngestError  # noqa: PLC0415 - see above
+    from collector.rules.errors import RuleFileError  # noqa: PLC0415
+    from collector.store import StoreError  # noqa: PLC0415
+    from collector.tickets.errors import TicketError  # noqa: PLC0415
+
+    return (CollectorError, IngestError, OSError, RuleFileError, StoreError, TicketError)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 class _JsonLines(logging.Formatter):
@@ -249,7 +290,10 @@ class _JsonLines(logging.Formatter):
 def _logging(args: argparse.Namespace) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=os.environ.get("CZUWAK_LOG", args.log), handlers=[handler], force=True)
+    level = (os.environ.get("CZUWAK_LOG") or str(args.log)).upper()
+    if level not in logging.getLevelNamesMapping():
+        raise UsageError(f"CZUWAK_LOG={level} is no level; write DEBUG, INFO, WARNING or ERROR")
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

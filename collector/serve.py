@@ -6,23 +6,26 @@ never share one.
 
 import asyncio
 import logging
-import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from collector import config as configuration
 from collector import supervise
 from collector.config import Config
-from collector.errors import CollectorError, ConfigError
+from collector.errors import CollectorError
 from collector.intake import Intake
-from collector.rules import load as rules
-from collector.rules.model import Group
-from collector.store import StoreError, open_store
+from collector.store import Store, StoreError, open_store
 from collector.tickets.desk import Policy
+
+if TYPE_CHECKING:
+    from collector.rules.model import Group
 
 log = logging.getLogger(__name__)
 
@@ -33,38 +36,71 @@ DEFAULTS = Path(__file__).parent / "rules" / "defaults"
 
 def serve(config: Config, only: Sequence[str] = PARTS) -> int:
     """Run the parts named: one in this process, several as supervised children. Returns the exit code."""
-    if os.environ.get("CZUWAK_SUPERVISED"):
-        supervise.die_with_parent()
+    supervise.die_with_parent()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload before the rules are read the first time has nothing to do
     if len(only) > 1:
-        check_ready(config)
-        return supervise.supervise([(part, _command(config, part)) for part in only])
+        check_ready(config, only)
+        return supervise.supervise([(part, _command(config, part)) for part in only], reloading=("ingest",))
     return {"ingest": run_ingest, "web": run_web, "worker": run_worker}[only[0]](config)
 
 
-def check_ready(config: Config) -> None:
+def check_ready(config: Config, only: Sequence[str] = PARTS) -> None:
     """Everything that can be wrong before a part starts, found in one place; raises CollectorError and its kin."""
+    from collector.ingest import ca  # noqa: PLC0415 - brings cryptography, which most commands do without
+
     load_rules(config)
-    open_store(config.database.url).close()
-    for path, what in ((config.ca.dir / "ca.pem", "certificate authority"), (config.web.secret_file, "cookie secret")):
-        if not path.is_file():
-            raise CollectorError(f"{path}: the {what} is missing; `czuwak init {config.folder}` makes it")
+    opened(config).close()
+    ca.load(config.ca.dir)
+    secret(config.web.secret_file)
+    ingest = (config.ingest.listen, config.ingest.enrollment_listen) if "ingest" in only else ()
+    for address in (*ingest, *((config.web.listen,) if "web" in only else ())):
+        check_free(address)
+
+
+def check_free(address: str) -> None:
+    """Raises CollectorError where `host:port` cannot be listened on; a port that was just left is free."""
+    host, _, port = address.rpartition(":")
+    try:
+        info = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(info[0], info[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(info[4])
+            probe.listen(1)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CollectorError(f"cannot listen on {address}: {why}; is another program listening there?") from None
+
+
+def opened(config: Config) -> Store:
+    """The configured database; raises CollectorError that names it and says what to do."""
+    try:
+        return open_store(config.database.url)
+    except StoreError as error:
+        raise CollectorError(f"{config.database.shown}: {error} (configured in {config.path})") from None
 
 
 def rule_files(config: Config) -> tuple[Path, ...]:
-    """The files behind `rules.files`; a pattern that matches nothing is a mistake."""
+    """The files behind `rules.files`; raises RuleFileError with every pattern that matches nothing."""
+    from collector.rules.errors import Mistake, RuleFileError  # noqa: PLC0415 - as in load_rules
+
     found: list[Path] = []
+    mistakes: list[Mistake] = []
     for pattern in config.rules.files:
-        folder, glob = (DEFAULTS, "*.yml") if pattern == "default" else (config.folder, pattern)
-        matched = [Path(pattern)] if Path(pattern).is_absolute() else sorted(folder.glob(glob))
+        matched = _matched(config, pattern)
         if not matched or not all(path.is_file() for path in matched):
-            raise ConfigError((f"{config.path}: rules.files names {pattern!r}, which matches no file",))
+            line = configuration.line_of(config.path, "rules", "files")
+            mistakes.append(Mistake(str(config.path), line, 1, f"rules.files names {pattern!r}, which is no file"))
         found += matched
+    if mistakes:
+        raise RuleFileError(tuple(mistakes))
     return tuple(dict.fromkeys(found))
 
 
-def load_rules(config: Config) -> tuple[Group, ...]:
-    """All rule groups; raises RuleFileError with every mistake of the first bad file."""
-    return tuple(group for path in rule_files(config) for group in rules.load(path))
+def load_rules(config: Config) -> "tuple[Group, ...]":
+    """All rule groups; raises RuleFileError with every mistake of every file."""
+    from collector.rules import load  # noqa: PLC0415 - brings numpy, which web and worker do without
+
+    return load.load_files(rule_files(config))
 
 
 def policy(config: Config) -> Policy:
@@ -109,6 +145,9 @@ def run_web(config: Config) -> int:
         timezone=config.web.timezone,
     )
 
+    opened(config).close()
+    check_free(config.web.listen)  # gunicorn would try for five seconds and not say it plainly
+
     def make() -> object:
         store = open_store(config.database.url)
         live = Live(f"unix:{config.ingest.query_socket}")
@@ -122,7 +161,7 @@ def run_worker(config: Config) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = open_store(config.database.url)
+    store = opened(config)
     try:
         work(Intake(store, policy(config)), stop)
     finally:
@@ -155,6 +194,16 @@ def secret(path: Path) -> str:
     if not text:
         raise CollectorError(f"{path}: the secret is empty; remove the file and run `czuwak init` again")
     return text
+
+
+def _matched(config: Config, pattern: str) -> list[Path]:
+    if pattern == "default":
+        return sorted(DEFAULTS.glob("*.yml"))
+    folder = Path("/") if pattern.startswith("/") else config.folder
+    try:
+        return sorted(folder.glob(pattern.lstrip("/")))
+    except ValueError:  # not a pattern at all, as in "**.yml"
+        return []
 
 
 def _command(config: Config, part: str) -> list[str]:

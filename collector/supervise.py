@@ -12,14 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-STARTING = 5.0  # seconds in which a death means "cannot start"
+STARTING = 15.0  # seconds in which a death means "cannot start"
 PAUSES = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STOPPING = 15.0
+SUPERVISOR = "CZUWAK_SUPERVISOR"  # in the environment of a part: the supervisor's process id
 _PR_SET_PDEATHSIG = 1
 
 
@@ -33,8 +34,11 @@ class _Part:
     again_at: float = 0.0
 
 
-def supervise(parts: Sequence[tuple[str, Sequence[str]]]) -> int:
-    """Run `(name, command)` parts until SIGTERM or SIGINT; SIGHUP is handed on. Gives 0, or 1 if one cannot start."""
+def supervise(parts: Sequence[tuple[str, Sequence[str]]], reloading: Container[str] = ()) -> int:
+    """Run `(name, command)` parts until SIGTERM or SIGINT. Gives 0, or 1 if one cannot start.
+
+    SIGHUP is handed on to the parts whose names are in `reloading`; it never reaches another.
+    """
     stop, hangup = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -43,24 +47,25 @@ def supervise(parts: Sequence[tuple[str, Sequence[str]]]) -> int:
     try:
         for part in running:
             _start(part)
-        return _watch(running, stop, hangup)
+        return _watch(running, reloading, stop, hangup)
     finally:
         _stop(running)
 
 
 def die_with_parent() -> None:
-    """Called in a supervised child: a supervisor killed without warning must not leave it behind. Linux only."""
-    if sys.platform == "linux":
+    """Called by every part: a supervisor killed without warning must not leave its children behind. Linux only."""
+    supervisor = os.environ.get(SUPERVISOR, "")
+    if supervisor and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:  # it died before we asked
+        if os.getppid() != int(supervisor):  # it died before we asked; in a container it may well be process 1
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _watch(parts: list[_Part], stop: threading.Event, hangup: threading.Event) -> int:
+def _watch(parts: list[_Part], reloading: Container[str], stop: threading.Event, hangup: threading.Event) -> int:
     while not stop.wait(0.1):
         if hangup.is_set():
             hangup.clear()
-            _signal(parts, signal.SIGHUP)
+            _signal([part for part in parts if part.name in reloading], signal.SIGHUP)
         for part in parts:
             if not _alive(part, time.monotonic()):
                 return 1
@@ -86,7 +91,10 @@ def _alive(part: _Part, now: float) -> bool:
 
 
 def _start(part: _Part) -> None:
-    part.process = subprocess.Popen(part.command, env={**os.environ, "CZUWAK_SUPERVISED": "1"})  # noqa: S603 - our own command
+    # Ignored while the child begins, so that a reload that comes before its handlers are there does not kill it.
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    part.process = subprocess.Popen(part.command, env={**os.environ, SUPERVISOR: str(os.getpid())})  # noqa: S603 - our own command
+    signal.signal(signal.SIGHUP, handler)
     part.started_at = time.monotonic()
     log.info("%s started", part.name, extra={"action": "part-started", "part": part.name, "pid": part.process.pid})
 

@@ -21,13 +21,13 @@ sys.exit(main())
 """
 
 
-def without(name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HIDE.format(name=name), "--version"]
+def without(name: str, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HIDE.format(name=name), *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_a_missing_library_is_one_sentence_with_what_to_install(tmp_path: Path) -> None:
-    done = without("sqlalchemy", tmp_path)
+    done = without("sqlalchemy", tmp_path, "user", "list")
     assert done.returncode == 1
     assert (
         done.stderr
@@ -36,9 +36,14 @@ def test_a_missing_library_is_one_sentence_with_what_to_install(tmp_path: Path) 
 
 
 def test_a_missing_module_of_ours_is_a_defect_and_shows_where(tmp_path: Path) -> None:
-    done = without("collector.admin", tmp_path)
+    done = without("collector.admin", tmp_path, "user", "list")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_the_version_is_told_without_any_library(tmp_path: Path) -> None:
+    done = without("sqlalchemy", tmp_path, "--version")
+    assert (done.returncode, done.stdout[:7]) == (0, "czuwak ")
 
 
 def test_with_everything_there_the_command_runs(
