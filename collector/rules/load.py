@@ -12,7 +12,7 @@ import yaml
 from collector.rules.document import Item, Kind, Place
 from collector.rules.errors import Mistake, RuleFileError
 from collector.rules.model import Group
-from collector.rules.schema import read_groups
+from collector.rules.schema import Reading, read, read_groups
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 32
@@ -41,7 +41,7 @@ def load_files(paths: Iterable[Path]) -> tuple[Group, ...]:
             groups += load(path)
         except RuleFileError as error:
             mistakes += error.mistakes
-    mistakes += _repeated(groups)
+    mistakes += repeated(groups)
     if mistakes:
         raise RuleFileError(tuple(mistakes))
     return tuple(groups)
@@ -51,6 +51,34 @@ def load_text(text: str, name: str) -> tuple[Group, ...]:
     """Groups of a rule file's text; `name` stands in messages. Raises RuleFileError."""
     document = load_document(text, name)
     return () if document is None else read_groups(document, name)
+
+
+def reading(path: Path) -> Reading:
+    """What a file holds besides its mistakes, which are in the answer; for `check`."""
+    try:
+        return reading_text(read_text(path), str(path))
+    except RuleFileError as error:
+        return Reading(mistakes=error.mistakes)
+
+
+def reading_text(text: str, name: str) -> Reading:
+    """The same for a file's text; `name` stands in messages."""
+    try:
+        document = load_document(text, name)
+    except RuleFileError as error:
+        return Reading(mistakes=error.mistakes)
+    return Reading() if document is None else read(document, name)
+
+
+def repeated(groups: Iterable[Group]) -> Iterator[Mistake]:
+    """Rules that stand in two places of the given files."""
+    first: dict[str, str] = {}
+    for group in groups:
+        for rule in group.rules:
+            here = f"{group.file}:{rule.line}"
+            there = first.setdefault(rule.uid, here)
+            if there != here:
+                yield Mistake(group.file, rule.line, 1, f"the same rule {rule.name!r} already stands at {there}")
 
 
 def load_document(text: str, name: str) -> Item | None:
@@ -131,13 +159,3 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return Item(Kind.LIST, place, items=tuple(self.item(value, above) for value in node.value))
         return Item(_KINDS.get(node.tag, Kind.TEXT), place, text=str(node.value))
-
-
-def _repeated(groups: Iterable[Group]) -> Iterator[Mistake]:
-    first: dict[str, str] = {}
-    for group in groups:
-        for rule in group.rules:
-            here = f"{group.file}:{rule.line}"
-            there = first.setdefault(rule.uid, here)
-            if there != here:
-                yield Mistake(group.file, rule.line, 1, f"the same rule {rule.name!r} already stands at {there}")

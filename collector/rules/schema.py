@@ -22,13 +22,29 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SCALARS = (Kind.TEXT, Kind.INT, Kind.FLOAT, Kind.BOOL)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a document holds, mistakes or not; `items[g][r]` is where rule `r` of group `g` was read from."""
+
+    groups: tuple[Group, ...] = ()
+    items: tuple[tuple[Item, ...], ...] = ()
+    places: tuple[Item, ...] = ()  # of the groups
+    mistakes: tuple[Mistake, ...] = ()
+
+
 def read_groups(document: Item, name: str) -> tuple[Group, ...]:
     """Groups of a document. Raises RuleFileError."""
+    reading = read(document, name)
+    if reading.mistakes:
+        raise RuleFileError(reading.mistakes)
+    return reading.groups
+
+
+def read(document: Item, name: str) -> Reading:
+    """The rules of a document that can be read, and every mistake of the others."""
     reader = _Reader(name)
     groups = tuple(reader.groups(document))
-    if reader.mistakes:
-        raise RuleFileError(tuple(sorted(reader.mistakes)))
-    return groups
+    return Reading(groups, tuple(reader.items), tuple(reader.places), tuple(sorted(reader.mistakes)))
 
 
 @dataclass(slots=True)
@@ -36,6 +52,8 @@ class _Reader:
     name: str
     mistakes: list[Mistake] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)  # uid -> line
+    items: list[tuple[Item, ...]] = field(default_factory=list)
+    places: list[Item] = field(default_factory=list)
 
     def wrong(self, item: Item, message: str) -> None:
         self.mistakes.append(Mistake(self.name, item.line, item.column, message))
@@ -61,19 +79,21 @@ class _Reader:
         if not name:
             self.wrong(fields.get("name", item), "a group needs a name")
         labels = self.labels(fields.get("labels"), "label")
-        rules = [self.rule(rule, name) for rule in self.list_of(fields.get("rules"))]
+        read = [(self.rule(rule, name, labels), rule) for rule in self.list_of(fields.get("rules"))]
+        self.items.append(tuple(place for rule, place in read if rule))
+        self.places.append(item)
         interval = self.duration(fields.get("interval")) or None
         return Group(
             name=name,
             file=self.name,
-            rules=tuple(rule for rule in rules if rule),
+            rules=tuple(rule for rule, _ in read if rule),
             interval=interval,
             limit=self.whole(fields.get("limit")),
             query_offset=self.duration(fields.get("query_offset")),
             labels=labels,
         )
 
-    def rule(self, item: Item, group: str) -> Rule | None:
+    def rule(self, item: Item, group: str, shared: Mapping[str, str]) -> Rule | None:
         fields = self.fields(item, _RULE, "a rule")
         if item.kind is not Kind.MAP:
             return None
@@ -81,12 +101,13 @@ class _Reader:
         if len(named) != 1:
             self.wrong(item, "a rule needs exactly one of alert and record")
         kind = named[0] if named else "alert"
-        rule = self.record(item, fields, group) if kind == "record" else self.alert(item, fields, group)
+        read = self.record if kind == "record" else self.alert
+        rule = read(item, fields, group, shared)
         if rule and self.seen.setdefault(rule.uid, item.line) != item.line:
             self.wrong(item, f"the same rule {rule.name!r} already stands in line {self.seen[rule.uid]}")
         return rule
 
-    def alert(self, item: Item, fields: Mapping[str, Item], group: str) -> AlertRule | None:
+    def alert(self, item: Item, fields: Mapping[str, Item], group: str, shared: Mapping[str, str]) -> AlertRule | None:
         name = self.text(fields.get("alert"))
         if "alert" in fields and not name:
             self.wrong(fields["alert"], "an alert needs a name")
@@ -97,10 +118,12 @@ class _Reader:
         if planned is None:
             return None
         text = fields["expr"].text.strip()
-        uid = rule_uid(group, "alert", name, text, labels)
+        uid = rule_uid(group, "alert", name, text, {**shared, **labels})
         return AlertRule(name, text, planned, for_seconds, keep, labels, annotations, item.line, uid)
 
-    def record(self, item: Item, fields: Mapping[str, Item], group: str) -> RecordRule | None:
+    def record(
+        self, item: Item, fields: Mapping[str, Item], group: str, shared: Mapping[str, str]
+    ) -> RecordRule | None:
         name = self.text(fields.get("record"))
         if not _METRIC.fullmatch(name):
             self.wrong(fields["record"], f"not a metric name: {name[:80]!r}")
@@ -112,7 +135,8 @@ class _Reader:
         if planned is None:
             return None
         text = fields["expr"].text.strip()
-        return RecordRule(name, text, planned, labels, item.line, rule_uid(group, "record", name, text, labels))
+        uid = rule_uid(group, "record", name, text, {**shared, **labels})
+        return RecordRule(name, text, planned, labels, item.line, uid)
 
     def expression(self, item: Item, fields: Mapping[str, Item]) -> Plan | None:
         found = fields.get("expr")

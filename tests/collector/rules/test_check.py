@@ -1,36 +1,106 @@
 from pathlib import Path
 
-from collector.rules.check import check
+from collector.promql import metric_names
+from collector.rules.check import check, shown, sources
+from collector.rules.lint.catalogue import shipped
+from collector.rules.load import load
 
 RULES = """
 groups:
   - name: g
     rules:
-      - {alert: Short, expr: 'rate(m_total[20s]) > 1'}
-      - {alert: Long, expr: 'avg_over_time(m[2h]) > 1'}
+      - {alert: Short, expr: 'rate(node_intr_total[20s]) > 1', for: 5m}
+      - {alert: Long, expr: 'avg_over_time(node_load1[2d]) > 1'}
       - alert: Template
-        expr: m > 1
+        expr: >
+          node_load1
+            > on (instance) nope
+        for: 5m
         annotations: {summary: '{{ graphLink "m" }}'}
-      - {alert: Fine, expr: 'rate(m_total[5m]) > 1', annotations: {summary: '{{ $value | humanize }}'}}
+      - {alert: Fine, expr: 'rate(node_intr_total[5m]) > 1', annotations: {summary: '{{ $value | humanize }}'}}
 """
 
 
-def test_what_is_doubtful_is_told_as_warnings(tmp_path: Path) -> None:
+def test_what_is_doubtful_is_told_in_the_order_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "r.yml"
     file.write_text(RULES)
-    assert [str(one).removeprefix(str(file)) for one in check([file])] == [
-        ":5:1: warning: Short: a range of 20s holds fewer than two samples",
-        ":6:1: warning: Long: looks back 2h, the collector remembers 1h",
-        ':7:1: warning: Template: the template of summary will show an error: function "graphLink" not defined',
+    findings = check([file])
+    assert [(f.line, f.column, f.severity, f.rule, f.lint) for f in findings] == [
+        (5, 51, "warning", "Short", "windows"),
+        (6, 54, "warning", "Long", "retention"),
+        (9, 11, "warning", "Template", "blind"),
+        (10, 29, "warning", "Template", "unsent"),
+        (12, 36, "warning", "Template", "functions"),
     ]
+    assert str(findings[1]) == f"{file}:6:54: warning: Long: looks back 2d, the collector remembers 1d"
 
 
-def test_mistakes_come_first_and_alone(tmp_path: Path) -> None:
+def test_the_caret_stands_under_the_column_also_in_folded_text(tmp_path: Path) -> None:
+    file = tmp_path / "r.yml"
+    file.write_text(RULES)
+    findings = check([file])
+    assert shown(findings[3], sources(findings)) == (
+        f"{file}:10:29: warning: Template: no agent of ours sends nope\n"
+        "                > on (instance) nope\n"
+        "                                ^"
+    )
+
+
+def test_tabs_long_lines_and_hostile_characters_keep_the_caret_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "r.yml"
+    lead = " or ".join(["node_load1 > 1"] * 20)
+    file.write_text(f'groups: [{{name: g, rules: [{{alert: "A\u00ad",\texpr: {lead} or nope > 1, for: 5m}}]}}]\n')
+    (finding,) = check([file])
+    _, line, caret = shown(finding, sources([finding])).splitlines()
+    assert line[caret.index("^") :].startswith("nope > 1")
+    assert "\u00ad" not in line
+
+
+def test_mistakes_stand_beside_remarks_on_the_rules_that_can_be_read(tmp_path: Path) -> None:
     file = tmp_path / "r.yml"
     file.write_text(RULES + "      - {alert: Bad}\n")
-    (finding,) = check([file])
-    assert (finding.severity, finding.line, finding.message) == ("error", 11, "a rule needs an expr")
+    findings = check([file])
+    assert [f.message for f in findings if f.severity == "error"] == ["a rule needs an expr"]
+    assert len(findings) == 6
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    (finding,) = check([tmp_path / "gone.yml"])
+    assert (finding.severity, finding.line) == ("error", 1)
+    assert "cannot be read" in shown(finding, sources([finding]))
+
+
+def test_a_rule_in_two_files_is_a_mistake(tmp_path: Path) -> None:
+    rule = "groups: [{name: g, rules: [{alert: A, expr: node_load1 > 1, for: 5m}]}]"
+    for name in ("a.yml", "b.yml"):
+        (tmp_path / name).write_text(rule)
+    (finding,) = check(sorted(tmp_path.glob("*.yml")))
+    assert "already stands at" in finding.message
 
 
 def test_the_default_rules_are_beyond_doubt(default_rules: Path) -> None:
-    assert check(sorted(default_rules.glob("*.yml"))) == ()
+    assert [str(one) for one in check(sorted(default_rules.glob("*.yml"))) if one.counts] == []
+
+
+def test_of_the_field_packs_all_load_and_it_is_told_what_can_never_match_our_agents(field_rules: list[Path]) -> None:
+    findings = check(field_rules)
+    assert [str(one) for one in findings if one.severity == "error"] == []
+    blind = {
+        path.name: {one.rule for one in findings if one.file == str(path) and one.lint == "blind"}
+        for path in field_rules
+    }
+    rules = {path.name: {rule.name for group in load(path) for rule in group.rules} for path in field_rules}
+    for name in ("awesome-windows-exporter.yml", "awesome-process-exporter.yml", "awesome-smartctl-exporter.yml"):
+        assert blind[name] == rules[name]  # other exporters' names
+    assert len(blind["node-mixin-alerts.yml"] | blind["node-mixin-rules.yml"]) < 6
+    assert len(blind["awesome-node-exporter.yml"]) < 6
+
+
+def test_what_is_called_unsent_is_what_no_metric_of_ours_answers(field_rules: list[Path]) -> None:
+    findings = check(field_rules)
+    for path in field_rules:
+        for group in load(path):
+            for rule in group.rules:
+                names = {name for name in metric_names(rule.plan) if ":" not in name}
+                told = [one for one in findings if (one.rule, one.file, one.lint) == (rule.name, str(path), "unsent")]
+                assert bool(told) is not (names <= shipped().keys()), rule.name
