@@ -43,6 +43,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("probes", "procfs"): _Text,
     ("probes", "sysfs"): _Text,
     ("probes", "rootfs"): _Text,
+    ("probes", "textfiles"): _Text,
     ("probes", "mounts_excluded"): str,
     ("probes", "filesystems_excluded"): str,
     ("probes", "disks_excluded"): str,
@@ -211,7 +212,7 @@ def _probe_value(key: str, value: Any) -> Any:
         return tuple(WatchedProcess(each.name, each.match) for each in value)
     if key == "services":
         return tuple(value)
-    return Path(value) if key in {"procfs", "sysfs", "rootfs"} else value
+    return Path(value) if key in {"procfs", "sysfs", "rootfs", "textfiles"} else value
 
 
 def _lines(text: str) -> dict[Key, int]:

@@ -5,22 +5,29 @@ from functools import partial
 from typing import Any
 
 from agent.probes import (
+    bonding,
     conntrack,
     cpu,
     disk,
+    edac,
     filefd,
     filesystem,
     host,
+    hwmon,
     link,
     load,
     mdstat,
     memory,
     network,
     own,
+    pids,
+    power,
     pressure,
     process,
+    reboot,
     service,
     stat,
+    textfile,
     timex,
     vmstat,
 )
@@ -59,23 +66,31 @@ def linux(settings: ProbeSettings) -> tuple[AnyProbe, ...]:
     unwatched_network = excluder(settings.networks_excluded)
     return (
         Probe("agent", own.reader(), own.samples),
+        Probe("bonding", partial(bonding.read, sysfs), bonding.samples),
         Probe("conntrack", partial(conntrack.read, procfs), conntrack.samples),
         Probe("cpu", partial(cpu.read, procfs, sysfs, kernel.ticks_per_second), cpu.samples),
         Probe("diskstats", partial(disk.read, procfs, excluder(settings.disks_excluded)), disk.samples),
+        Probe("edac", partial(edac.read, sysfs), edac.samples),
         Probe("filefd", partial(filefd.read, procfs), filefd.samples),
         Probe("filesystem", filesystem.Filesystems(settings).read, filesystem.samples),
         Probe("host", partial(host.read, procfs, settings.rootfs, kernel), host.samples),
+        Probe("hwmon", partial(hwmon.read, sysfs), hwmon.samples),
         Probe("loadavg", partial(load.read, procfs), load.samples),
         Probe("mdadm", partial(mdstat.read, procfs), mdstat.samples),
         Probe("meminfo", partial(memory.read, procfs), memory.samples),
         Probe("netclass", partial(link.read, sysfs, unwatched_network), link.samples),
         Probe("netdev", partial(network.read, procfs, unwatched_network), network.samples),
+        Probe("powersupplyclass", partial(power.read, sysfs), power.samples),
         Probe("pressure", partial(pressure.read, procfs), pressure.samples),
         Probe("process", process.ProcessTable(settings).read, process.samples),
+        Probe("processes", partial(pids.read, procfs), pids.samples),
+        Probe("reboot", partial(reboot.read, settings.rootfs), reboot.samples),
         Probe("stat", partial(stat.read, procfs), stat.samples),
         *_systemd(settings),
         Probe("timex", kernel.adjtimex, timex.samples),
         Probe("vmstat", partial(vmstat.read, procfs), vmstat.samples),
+        # The last: a file can never say something else about what the agent itself has read.
+        Probe("textfile", textfile.Textfiles(settings.textfiles).read, textfile.samples),
     )
 
 

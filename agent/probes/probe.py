@@ -87,6 +87,8 @@ class ProbeSettings:
     rootfs: Path = Path("/")
     processes: tuple[WatchedProcess, ...] = ()
     services: tuple[str, ...] = ()
+    # Where Debian's collection of such programs writes.
+    textfiles: Path = Path("/var/lib/prometheus/node-exporter")
     mounts_excluded: str = MOUNTS_EXCLUDED
     filesystems_excluded: str = FILESYSTEMS_EXCLUDED
     disks_excluded: str = DISKS_EXCLUDED

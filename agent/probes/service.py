@@ -9,6 +9,7 @@ from agent.probes.errors import NoDataError
 from agent.sample import Family, Kind, Sample, labels
 
 UNIT_STATE = Family("node_systemd_unit_state", Kind.GAUGE, "1 for the state the unit is in, 0 for the others.")
+RESTARTS = Family("node_systemd_service_restart_total", Kind.COUNTER, "Times systemd started the service again itself.")
 
 STATES = ("active", "activating", "deactivating", "failed", "inactive")
 
@@ -29,11 +30,15 @@ _SAME_AS = {
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One service: its full name, its state in the system's word, its type (`simple`, `notify`, …) or nothing."""
+    """One service: its full name, its state in the system's word, its type (`simple`, `notify`, …) or nothing.
+
+    `restarts` is how often systemd started it again by itself, None where nobody counts.
+    """
 
     name: str
     state: str
     type: str = ""
+    restarts: float | None = None
 
 
 def read_windows(names: tuple[str, ...]) -> tuple[Unit, ...]:
@@ -45,9 +50,11 @@ def read_windows(names: tuple[str, ...]) -> tuple[Unit, ...]:
 
 
 def samples(reading: tuple[Unit, ...]) -> Iterator[Sample]:
-    """Five samples per unit, exactly one of them 1."""
+    """Five samples per unit, exactly one of them 1, and its restarts where they are counted."""
     for unit in reading:
         now = _SAME_AS.get(unit.state, unit.state)
         now = now if now in STATES else "inactive"
         for state in STATES:
             yield Sample(UNIT_STATE, labels(name=unit.name, state=state, type=unit.type), float(state == now))
+        if unit.restarts is not None:
+            yield Sample(RESTARTS, labels(name=unit.name), unit.restarts)

@@ -4,6 +4,7 @@ The one home of jeepney, which exists on Linux only: import this module only whe
 """
 
 import re
+from typing import Any
 
 from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]
 from jeepney.io.blocking import DBusConnection, open_dbus_connection  # type: ignore[import-untyped]
@@ -59,24 +60,29 @@ class Units:
         call = new_method_call(_MANAGER, "ListUnitsByNames", "as", (names,))
         (rows,) = unwrap_msg(connection.send_and_get_reply(call, timeout=_SECONDS))
         # One row per name, in order; the row's own name is the unit's first name where an alias was asked for.
-        return {
-            name: Unit(name, row[3], "" if row[2] == "not-found" else self._type(connection, name, row[6], row[3]))
-            for name, row in zip(names, rows, strict=True)
-        }
+        return {name: self._unit(connection, name, row) for name, row in zip(names, rows, strict=True)}
+
+    def _unit(self, connection: DBusConnection, name: str, row: tuple[str, ...]) -> Unit:
+        loaded, state, path = row[2], row[3], row[6]
+        if loaded == "not-found" or not name.endswith(".service"):
+            return Unit(name, state)
+        restarts = _property(connection, path, "NRestarts")
+        known = isinstance(restarts, int)
+        return Unit(name, state, self._type(connection, name, path, state), float(restarts) if known else None)
 
     # A type changes only when the unit's file does, and then the unit is started anew.
     def _type(self, connection: DBusConnection, name: str, path: str, state: str) -> str:
-        if not name.endswith(".service"):
-            return ""
         if (name, state) not in self._types:
             self._types = {key: value for key, value in self._types.items() if key[0] != name}
-            self._types[name, state] = self._asked_type(connection, path)
+            self._types[name, state] = str(_property(connection, path, "Type") or "")
         return self._types[name, state]
 
-    def _asked_type(self, connection: DBusConnection, path: str) -> str:
-        unit = Properties(DBusAddress(path, bus_name=_NAME, interface=f"{_NAME}.Service"))
-        try:
-            (answer,) = unwrap_msg(connection.send_and_get_reply(unit.get("Type"), timeout=_SECONDS))
-        except DBusErrorResponse:
-            return ""
-        return str(answer[1])
+
+def _property(connection: DBusConnection, path: str, name: str) -> Any:
+    """A property of a service; None where this systemd does not have it."""
+    unit = Properties(DBusAddress(path, bus_name=_NAME, interface=f"{_NAME}.Service"))
+    try:
+        (answer,) = unwrap_msg(connection.send_and_get_reply(unit.get(name), timeout=_SECONDS))
+    except DBusErrorResponse:
+        return None
+    return answer[1]

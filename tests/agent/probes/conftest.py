@@ -29,6 +29,7 @@ def settings() -> ProbeSettings:
             WatchedProcess("backup", "~rsync$"),
         ),
         services=("nginx", "missing.service"),
+        textfiles=host / "textfiles",
         kernel=Kernel(
             wall=lambda: 1795000600.25,
             space=_space,

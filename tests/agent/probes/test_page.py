@@ -34,6 +34,7 @@ def test_the_whole_page_of_a_fake_host_is_the_accepted_one(settings: ProbeSettin
     # The services of the golden page are in test_service.py's: a bus cannot be a fixture file.
     body, _ = page(fake_round(replace(settings, services=())).samples)
     text = VOLATILE.sub(r"\1 VARIES", body.decode())
+    text = re.sub(r"(node_textfile_mtime_seconds{file=)\"[^\"]*/([^/\"]+)\"} .*", r'\1"\2"} VARIES', text)
     text = re.sub(r'(czuwak_agent_build_info{.*version=)"[^"]*"', r'\1"VARIES"', text)
     if os.environ.get("CZUWAK_ACCEPT") == "1":
         golden.write_text(text, encoding="utf-8")
@@ -60,10 +61,11 @@ def test_every_collector_of_the_fake_host_has_data(settings: ProbeSettings) -> N
 
 
 def test_an_empty_host_costs_no_round(tmp_path: Path, settings: ProbeSettings) -> None:
-    nothing = replace(settings, procfs=tmp_path / "proc", sysfs=tmp_path / "sys", services=())
+    absent = tmp_path / "absent"
+    nothing = replace(settings, procfs=absent, sysfs=absent, textfiles=absent, services=())
     round_ = fake_round(nothing)
     answered = {part.collector for part in round_.parts if not part.failure}
-    assert answered == {"agent", "host", "timex"}
+    assert answered == {"agent", "host", "reboot", "timex"}
 
 
 def test_psutil_alone_gives_a_round_with_the_same_names() -> None:
@@ -220,3 +222,32 @@ def agrees(name: str, before: float, ours: float, after: float) -> bool:
     else:
         slack = 1e-6 * abs(high)
     return low - slack <= ours <= high + slack
+
+
+# Collectors that have nothing to say on most machines: both read the fake host's /sys here.
+HARDWARE = ("bonding", "edac", "hwmon", "powersupplyclass")
+OF_HARDWARE = ("node_bonding_", "node_edac_", "node_hwmon_", "node_power_supply_")
+
+
+@pytest.mark.server("node_exporter")
+def test_hardware_of_the_fake_host_reads_as_node_exporter_reads_it(
+    settings: ProbeSettings, free_port: Callable[[], int]
+) -> None:
+    where = f"127.0.0.1:{free_port()}"
+    command = [
+        "prometheus-node-exporter",
+        f"--web.listen-address={where}",
+        f"--path.sysfs={settings.sysfs}",
+        "--collector.disable-defaults",
+        *(f"--collector.{name}" for name in HARDWARE),
+    ]
+    started = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        theirs = series(read(listening(f"http://{where}/metrics", started)))
+    finally:
+        started.terminate()
+        started.wait(10)
+    body, _ = page(fake_round(settings).samples)
+    ours = {key: value for key, value in series(body.decode()).items() if key[0].startswith(OF_HARDWARE)}
+    assert len(ours) > 20
+    assert {key: theirs.get(key) for key in ours} == pytest.approx(ours)

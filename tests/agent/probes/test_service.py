@@ -31,6 +31,7 @@ class Bus:
 
     def __init__(self, path: Path) -> None:
         self.units = dict(UNITS)
+        self.restarts = {"nginx.service": 3}
         self.asked: list[str] = []
         self.silent = False
         self._listener = socket.socket(socket.AF_UNIX)
@@ -82,8 +83,11 @@ class Bus:
         if member == "ListUnitsByNames":
             rows = [self._row(name) for name in message.body[0]]
             return new_method_return(message, "a(ssssssouso)", (rows,))
-        kind = self.units[bytes.fromhex(path.rpartition("/")[2]).decode()][2]
-        if not kind:
+        name = bytes.fromhex(path.rpartition("/")[2]).decode()
+        kind = self.units[name][2]
+        if message.body[1] == "NRestarts" and name in self.restarts:
+            return new_method_return(message, "v", (("u", self.restarts[name]),))
+        if not kind or message.body[1] != "Type":
             return new_error(message, "org.freedesktop.DBus.Error.UnknownInterface")
         return new_method_return(message, "v", (("s", kind),))
 
@@ -112,7 +116,7 @@ def units() -> Iterator[Units]:
 @pytest.mark.usefixtures("bus")
 def test_listed_units_in_order_and_an_unknown_one_is_inactive(units: Units) -> None:
     assert units.read() == (
-        Unit("nginx.service", "active", "forking"),
+        Unit("nginx.service", "active", "forking", 3.0),
         Unit("cron.service", "failed", "simple"),
         Unit("missing.service", "inactive"),
         Unit("logrotate.timer", "active"),
@@ -122,13 +126,14 @@ def test_listed_units_in_order_and_an_unknown_one_is_inactive(units: Units) -> N
 def test_the_connection_and_the_types_are_kept(bus: Bus, units: Units) -> None:
     for _ in range(3):
         units.read()
-    assert bus.asked == ["Hello", "ListUnitsByNames", "Get", "Get", "ListUnitsByNames", "ListUnitsByNames"]
+    # At first the type and the restarts of two services, then only the restarts.
+    assert bus.asked == ["Hello", "ListUnitsByNames", *["Get"] * 4, *["ListUnitsByNames", "Get", "Get"] * 2]
 
 
 def test_a_type_is_asked_again_when_the_state_changed(bus: Bus, units: Units) -> None:
     units.read()
     bus.units["nginx.service"] = ("loaded", "activating", "notify")
-    assert units.read()[0] == Unit("nginx.service", "activating", "notify")
+    assert units.read()[0] == Unit("nginx.service", "activating", "notify", 3.0)
 
 
 def test_after_a_broken_connection_the_next_reading_is_whole_again(bus: Bus, units: Units) -> None:
@@ -177,6 +182,11 @@ def test_exactly_one_state_is_true(state: str) -> None:
 def test_a_service_that_reloads_is_active() -> None:
     (active,) = [s for s in service.samples((Unit("a.service", "reloading", "notify"),)) if s.value == 1]
     assert active.labels == (("name", "a.service"), ("state", "active"), ("type", "notify"))
+
+
+def test_restarts_are_counted_where_systemd_counts_them() -> None:
+    counted = service.samples((Unit("a.service", "active", "simple", 3.0), Unit("b.service", "active")))
+    assert [(s.labels, s.value) for s in counted if s.family is service.RESTARTS] == [((("name", "a.service"),), 3.0)]
 
 
 def test_where_no_service_is_listed_nobody_looks() -> None:
