@@ -5,6 +5,7 @@ with it.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -14,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from collector import setup
 from collector.errors import DemoError
@@ -30,6 +30,7 @@ from collector.store import api_tokens, open_store, tokens, users
 WORKER = "czuwak-demo-worker"
 INTERVAL = 2.0
 PATIENCE = 60.0
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _COLLECTOR = """\
 [database]
@@ -61,6 +62,39 @@ match = "{worker}"
 """
 
 
+class Stop:
+    """Turns the first signal into KeyboardInterrupt and ignores the rest, so that cleaning up is never cut short.
+
+    While it is held, the interrupt waits: a child must be noted before anything can fly over it.
+    """
+
+    def __init__(self) -> None:
+        self._held = self._asked = False
+
+    def __call__(self, *_: object) -> None:
+        """The signal's handler."""
+        self.ignore()
+        self._asked = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """No signal is heard from now on."""
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Signals wait until the block has ended."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._asked:
+            raise KeyboardInterrupt
+
+
 @dataclass(slots=True)
 class Demo:
     """A running demonstration: where it lives and what it started."""
@@ -68,13 +102,20 @@ class Demo:
     folder: Path
     ports: dict[str, int]
     say: Callable[..., None]
+    stop: Stop
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    needed: list[subprocess.Popen[bytes]] = field(default_factory=list)
     bearer: str = ""
 
     @property
     def url(self) -> str:
         """Of the pages."""
         return f"http://127.0.0.1:{self.ports['web']}"
+
+    @property
+    def worker(self) -> str:
+        """Name of the watched process; two demonstrations at once do not take each other's for their own."""
+        return f"{WORKER}-{self.folder.name.rpartition('-')[2]}"
 
 
 def run(*, once: bool, port: int, browser: bool) -> int:
@@ -99,40 +140,49 @@ def run(*, once: bool, port: int, browser: bool) -> int:
         say("failed", error=str(error))
         return 1
     except KeyboardInterrupt:
-        pass
+        say("stopped")
+        return int(once)
     return 0
 
 
 @contextlib.contextmanager
 def started(port: int, say: Callable[..., None]) -> Iterator[Demo]:
     """A collector and an enrolled agent, running; all stopped and removed at the end, whatever happens."""
-    folder = Path(tempfile.mkdtemp(prefix="czuwak-demo-"))
-    demo = Demo(folder, _ports(port), say)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    stop = Stop()
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    demo = None
     try:
+        with stop.held():
+            for number in ENDINGS:
+                signal.signal(number, stop)
+            ports = _ports(port)
+            demo = Demo(_folder(), ports, say, stop)
         _prepare(demo)
         yield demo
     finally:
-        signal.signal(signal.SIGTERM, previous)
-        for child in reversed(demo.children):
-            _end(child)
-        shutil.rmtree(folder, ignore_errors=True)
+        stop.ignore()
+        if demo is not None:
+            _clear(demo)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def story(demo: Demo) -> None:
     """The loop: a watched process is killed, one ticket opens; it returns, the ticket recovers; no second one."""
     worker = _worker(demo)
-    _until("the agent sees the watched process", lambda: _running(demo) == 1)
+    _until("the agent sees the watched process", lambda: _running(demo) == 1, demo=demo)
     demo.say("watched process runs", pid=worker.pid)
     _end(worker, signal.SIGKILL)
     demo.say(
         "watched process killed", rule="WatchedProcessDown", file=str(Path("collector/rules/defaults/process.yml"))
     )
-    ticket = _until("a ticket opens", lambda: next(iter(_tickets(demo)), None))
+    ticket = _until("a ticket opens", lambda: next(iter(_tickets(demo)), None), demo=demo)
     demo.say("ticket opened", number=ticket["number"], title=ticket["title"], priority=ticket["priority"])
     _worker(demo)
     demo.say("watched process started again")
-    ticket = _until("the ticket recovers", lambda: next((t for t in _tickets(demo) if t["recovered_at"]), None))
+    ticket = _until(
+        "the ticket recovers", lambda: next((t for t in _tickets(demo) if t["recovered_at"]), None), demo=demo
+    )
     demo.say("ticket recovered", number=ticket["number"], status=ticket["status"])
     time.sleep(3 * INTERVAL)
     numbers = [t["number"] for t in _tickets(demo)]
@@ -145,62 +195,62 @@ def stay(demo: Demo, browser: bool) -> None:
     """Say how to log in and wait for Ctrl-C; the worker can be killed by hand again and again."""
     link = f"{demo.url}/login/once/{_login(demo)}"
     print(f"\nOpen {link}  (good once)\nPages: {demo.url}   agent: http://127.0.0.1:{demo.ports['page']}/metrics")
-    print(f"Another fault: pkill -f {WORKER}    Stop everything and remove it: Ctrl-C", flush=True)
+    print(f"Another fault: pkill -f {demo.worker}    Stop everything and remove it: Ctrl-C", flush=True)
     if browser:
         webbrowser.open(link)
-    while all(child.poll() is None for child in demo.children[:2]):
-        time.sleep(0.5)
-    raise DemoError("a part of the demonstration ended by itself; its message is above")
+    _until("Ctrl-C is pressed", lambda: None, float("inf"), demo, pause=0.5)
 
 
 def _prepare(demo: Demo) -> None:
     folder = demo.folder
     text = _COLLECTOR.format(interval=INTERVAL, **demo.ports)
-    prepared = setup.initialise(folder, company="Demo", login="demo", at=time.time(), text=text)
+    prepared = setup.initialise(folder, company="Demo", login="demo", at=time.time(), text=text, environ={})
     demo.say("collector prepared", directory=str(folder))
-    _start(demo, "collector.main", "serve", "--config", str(prepared.config.path))
-    _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready") is not None)
+    demo.needed.append(_start(demo, "collector.main", "serve", "--config", str(prepared.config.path)))
+    _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready"), demo=demo)
     demo.say("collector ready", url=demo.url)
-    store = open_store(prepared.config.database.url)
+    join = _tokens(demo, prepared.config.database.url)
+    (folder / "join").write_text(join)
+    (folder / "agent.toml").write_text(
+        _AGENT.format(interval=INTERVAL, worker=demo.worker, folder=folder, **demo.ports)
+    )
+    _enrol(demo, ca.load(prepared.config.ca.dir).fingerprint)
+    demo.needed.append(_start(demo, "agent.main", "run", "--config", str(folder / "agent.toml")))
+    demo.say("agent enrolled and started", metrics=f"http://127.0.0.1:{demo.ports['page']}/metrics")
+
+
+def _tokens(demo: Demo, database: str) -> str:
+    """The join token's secret; the one that reads tickets stays with the demo."""
     at = time.time()
-    with store.write() as conn:
+    with contextlib.closing(open_store(database)) as store, store.write() as conn:
         _, join = tokens.create_token(
             conn, company="demo", site="here", class_="server", pattern="*", uses=1, expires_at=at + 600, at=at
         )
         _, demo.bearer = api_tokens.create(conn, "demo", ("tickets:read",), at=at)
-    store.close()
-    (folder / "join").write_text(join)
-    (folder / "agent.toml").write_text(_AGENT.format(interval=INTERVAL, worker=WORKER, folder=folder, **demo.ports))
-    fingerprint = ca.load(prepared.config.ca.dir).fingerprint
-    enrol = _command(
-        "agent.main",
-        "enroll",
-        "--config",
-        str(folder / "agent.toml"),
-        "--collector",
-        f"127.0.0.1:{demo.ports['enroll']}",
-        "--token-file",
-        str(folder / "join"),
-        "--ca-fingerprint",
-        fingerprint,
-    )
-    done = subprocess.run(enrol, capture_output=True, text=True, check=False, timeout=PATIENCE)  # noqa: S603 - our own
-    if done.returncode:
-        raise DemoError(f"the agent could not enrol: {done.stderr.strip()}")
-    _start(demo, "agent.main", "run", "--config", str(folder / "agent.toml"))
-    demo.say("agent enrolled and started", metrics=f"http://127.0.0.1:{demo.ports['page']}/metrics")
+    return join
+
+
+def _enrol(demo: Demo, fingerprint: str) -> None:
+    folder, where = demo.folder, f"127.0.0.1:{demo.ports['enroll']}"
+    said = folder / "enroll.log"
+    with said.open("wb") as log:
+        child = _start(
+            demo, "agent.main", "enroll", "--config", str(folder / "agent.toml"), "--collector", where,
+            "--token-file", str(folder / "join"), "--ca-fingerprint", fingerprint, log=log,
+        )  # fmt: skip
+    _until("the agent enrols", lambda: child.poll() is not None, demo=demo)
+    if child.returncode:
+        raise DemoError(f"the agent could not enrol: {said.read_text(errors='replace').strip()}")
 
 
 def _worker(demo: Demo) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(86400)", WORKER])  # noqa: S603 - our own
-    demo.children.append(child)
-    return child
+    return _spawn(demo, [sys.executable, "-I", "-c", "import time; time.sleep(86400)", demo.worker])
 
 
 def _running(demo: Demo) -> float | None:
     page = _get(f"http://127.0.0.1:{demo.ports['page']}/metrics") or ""
     for line in page.splitlines():
-        if line.startswith("czuwak_process_running{") and WORKER in line:
+        if line.startswith("czuwak_process_running{") and demo.worker in line:
             return float(line.rpartition(" ")[2])
     return None
 
@@ -209,19 +259,16 @@ def _tickets(demo: Demo) -> list[dict[str, Any]]:
     """All tickets that concern the watched process; this machine may have honest troubles of its own."""
     page = _get(f"{demo.url}/api/v1/tickets?view=every&limit=100", demo.bearer)
     found: list[dict[str, Any]] = json.loads(page)["tickets"] if page else []
-    return [t for t in found if t["labels"].get("name") == WORKER]
+    return [t for t in found if t["labels"].get("name") == demo.worker]
 
 
 def _login(demo: Demo) -> str:
-    store = open_store(f"sqlite:///{demo.folder}/czuwak.db")
-    try:
-        with store.write() as conn:
-            user = users.user_by_login(conn, "demo")
-            if user is None:
-                raise DemoError("the demo's user is gone")
-            return users.new_session(conn, user.id, time.time(), 3600)
-    finally:
-        store.close()
+    database = f"sqlite:///{demo.folder}/czuwak.db"
+    with contextlib.closing(open_store(database)) as store, store.write() as conn:
+        user = users.user_by_login(conn, "demo")
+        if user is None:
+            raise DemoError("the demo's user is gone")
+        return users.new_session(conn, user.id, time.time(), 3600)
 
 
 def _get(url: str, bearer: str = "") -> str | None:
@@ -230,22 +277,44 @@ def _get(url: str, bearer: str = "") -> str | None:
     try:
         with opener.open(request, timeout=5) as answer:
             return str(answer.read().decode())
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except (OSError, http.client.HTTPException):
         return None
 
 
-def _until(what: str, probe: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
+def _until(
+    what: str, probe: Callable[[], Any], patience: float = PATIENCE, demo: Demo | None = None, pause: float = 0.2
+) -> Any:
+    """What the probe gives once it gives something; DemoError after `patience` or when a needed part has ended."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = probe()
         if found:
             return found
-        time.sleep(0.2)
-    raise DemoError(f"waited {PATIENCE:.0f} s and it did not happen: {what}")
+        if demo is not None and any(child.poll() is not None for child in demo.needed):
+            raise DemoError(f"a part of the demonstration ended by itself, its message is above; waited for: {what}")
+        time.sleep(pause)
+    raise DemoError(f"waited {patience:.0f} s and it did not happen: {what}")
 
 
-def _start(demo: Demo, *words: str) -> None:
-    demo.children.append(subprocess.Popen(_command(*words), env={**os.environ, "CZUWAK_LOG": "WARNING"}))  # noqa: S603 - our own
+def _start(demo: Demo, *words: str, log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    return _spawn(demo, _command(*words), log)
+
+
+def _spawn(demo: Demo, command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in the terminal is for us alone, and we end the children in order.
+    with demo.stop.held():
+        child = subprocess.Popen(  # noqa: S603 - our own
+            command, env=_environ(), stdout=log or subprocess.DEVNULL, stderr=log, start_new_session=True
+        )
+        demo.children.append(child)
+    return child
+
+
+def _environ() -> dict[str, str]:
+    """Ours, without what would configure another collector, and without a proxy between our own children."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("CZUWAK_")}
+    loopback = ",".join(filter(None, ("127.0.0.1,localhost", ours.get("no_proxy", ours.get("NO_PROXY", "")))))
+    return {**ours, "CZUWAK_LOG": "WARNING", "no_proxy": loopback, "NO_PROXY": loopback}
 
 
 def _command(module: str, *words: str) -> list[str]:
@@ -262,15 +331,28 @@ def _end(child: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM
     child.wait()
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _clear(demo: Demo) -> None:
+    """The agent and the worker first, the collector they speak to last."""
+    for child in reversed(demo.children):
+        _end(child)
+    shutil.rmtree(demo.folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="czuwak-demo-"))
+    except OSError as error:
+        raise DemoError(
+            f"no folder can be made for temporary files: {error.strerror}; name one you may write to with TMPDIR=DIR"
+        ) from None
 
 
 def _ports(web: int) -> dict[str, int]:
     """Free ports on loopback; all are held open while choosing, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        held = {
-            n: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for n in ("ingest", "enroll", "page", "web")
-        }
-        chosen = {name: int(s.getsockname()[1]) for name, s in held.items()}
-    return {**chosen, "web": web or chosen["web"]}
+    wanted = {"web": web, "ingest": 0, "enroll": 0, "page": 0}
+    try:
+        with contextlib.ExitStack() as stack:
+            held = {n: stack.enter_context(socket.create_server(("127.0.0.1", p))) for n, p in wanted.items()}
+            return {name: int(s.getsockname()[1]) for name, s in held.items()}
+    except OSError as error:
+        raise DemoError(f"port {web} cannot be used: {error.strerror}; choose another, or none, with --port") from None
