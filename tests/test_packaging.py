@@ -63,6 +63,8 @@ def test_proto_is_a_source_root_and_no_package(project_root: Path) -> None:
         "collector/store/migrations/versions/*.py",
         "czuwak/v1/*_pb2.pyi",
         "czuwak/v1/py.typed",
+        "web/runbooks/en/HostFilesystemFull.md",
+        "web/runbooks/pl/HostFilesystemFull.md",
         "web/static/*.css",
         "web/templates/*.html",
         "web/translations/pl/LC_MESSAGES/messages.mo",

@@ -1,7 +1,8 @@
-"""The build hook: fetches the front-end packages named in package-lock.json and compiles the translations.
+"""The build hook: fetches the front-end packages, compiles the translations, puts the procedures into the wheel.
 
-Runs for wheels, editable installs and source archives alike, touches nothing that is already up to date, and is itself
-no part of the product: it imports only hatchling, Babel and the standard library.
+The packages are exactly those of package-lock.json. Runs for wheels, editable installs and source archives alike,
+touches nothing that is already up to date, and is itself no part of the product: it imports only hatchling, Babel and
+the standard library.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ FILES = {
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "htmx.LICENSE": "htmx.org/LICENSE",
 }
+RUNBOOKS = "web/runbooks"  # where the wheel keeps docs/runbooks
 STAMP = "lock.sha256"
 NPM_TIMEOUT = 300  # seconds
 
@@ -39,7 +41,8 @@ class FrontEnd(BuildHookInterface[BuilderConfig]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Fetch and compile; ends the build with one sentence when it cannot."""
-        del version, build_data
+        if self.target_name == "wheel" and version != "editable":  # a checkout and its archive have them in docs
+            build_data.setdefault("force_include", {})[str(Path(self.root, "docs", "runbooks"))] = RUNBOOKS
         web = Path(self.root, "web")
         translate(web)
         try:

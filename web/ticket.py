@@ -14,7 +14,7 @@ from collector.tickets.errors import Conflict, Invalid, NotAllowed, NotFound
 from collector.tickets.query import Query, View
 from collector.tickets.ticket import Level, Status, Ticket
 from web import evidence as evidences
-from web import frame, timeline, words
+from web import frame, runbook, timeline, words
 from web.settings import parts
 from web.translate import gettext as _
 
@@ -62,7 +62,7 @@ def show(number: str) -> str | AnyResponse:
         states=[status for status in allowed(ticket) if not (ticket.open and status in _ENDS)],
         evidence=seen,
         unit=unit,
-        runbook=_runbook(ticket),
+        procedure=runbook.procedure(ticket.annotations.get("runbook_url", "")),
     )
 
 
@@ -223,9 +223,3 @@ def _wrong(wrong: Invalid) -> str:
     if wrong.field == "queue":
         return _("Say to which queue.")
     return _("The text is empty or too long; nothing was saved.")
-
-
-def _runbook(ticket: Ticket) -> str:
-    """The rule's runbook where it is a web address; a script or any other scheme is not followed."""
-    address = ticket.annotations.get("runbook_url", "")
-    return address if address.startswith(("https://", "http://")) else ""

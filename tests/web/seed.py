@@ -102,7 +102,8 @@ def alert(
 ) -> AlertEvent:
     """What a rule says about a host; `title` is (English, Polish)."""
     labels = Labels.of({"alertname": rule, "instance": host.instance, "host": host.name, "company": host.company})
-    texts = {"summary": title[0], "summary_pl": title[1], "runbook_url": "https://wiki.example/runbooks/" + rule}
+    book = "runbooks/en/HostFilesystemFull" if rule == "HostDiskFull" else f"https://wiki.example/runbooks/{rule}"
+    texts = {"summary": title[0], "summary_pl": title[1], "runbook_url": book}
     return AlertEvent(
         kind=kind,
         source="rules",

@@ -38,6 +38,8 @@ PAGES = (
     "/queue?q=prio:9",
     "/tickets/CZ-2026-000010",
     "/tickets/new",
+    "/runbooks",
+    "/runbooks/HostFilesystemFull",
     "/hosts",
     "/hosts/id-srv-db-02",
     "/help/keys",

@@ -28,6 +28,11 @@ ROUTES = {
     "ticket.evidence": [("GET", f"{BETA}/evidence", 302, 404, 200, 200)],
     "ticket.next_": [("GET", f"{BETA}/next", 302, 404, 302, 302)],
     "ticket.act": [("POST", f"{BETA}/take", 401, 404, 303, 303), ("POST", f"{ALFA}/wrong", 401, 404, 404, 404)],
+    "runbook.index": [("GET", "/runbooks", 302, 200, 200, 200)],
+    "runbook.show": [
+        ("GET", "/runbooks/HostFilesystemFull", 302, 200, 200, 200),
+        ("GET", "/runbooks/nothing", 302, 404, 404, 404),
+    ],
     "hosts.index": [("GET", "/hosts", 302, 200, 200, 200)],
     "hosts.show": [
         ("GET", "/hosts/id-srv-app-03", 302, 404, 200, 200),

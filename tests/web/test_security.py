@@ -21,6 +21,8 @@ PAGES = (
     "/tickets/10",
     "/tickets/3",
     "/tickets/new",
+    "/runbooks",
+    "/runbooks/HostFilesystemFull",
     "/hosts",
     "/hosts/id-srv-db-02",
     "/help/keys",

@@ -45,7 +45,7 @@ def test_the_page_shows_what_a_technician_needs(browser: Visit) -> None:
         "ticket 08:53",
         "node_filesystem_avail_bytes / node_filesystem_size_bytes &lt; 0.08",
         "Skasowano stare archiwa WAL",
-        "https://wiki.example/runbooks/HostDiskFull",
+        'href="/runbooks/HostFilesystemFull"',
         "Debian GNU/Linux 12",
         "41 days",
         "internal note",
