@@ -50,7 +50,7 @@ WORDS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop lives in this thread: it must be gone when others run theirs
 def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - heavy, and only where it runs
 
