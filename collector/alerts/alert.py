@@ -55,6 +55,7 @@ class Evidence:
     threshold: float | None
     comparison: str  # ">", "<", ... or ""
     lines: tuple["EvidenceLine", ...] = ()
+    series: str = ""  # the expression of the lines, without its comparison; empty where it is not known
 
     def as_json(self) -> dict[str, object]:
         """Plain data for the database; NaN and infinities become None."""
@@ -62,6 +63,7 @@ class Evidence:
             "expression": self.expression,
             "threshold": self.threshold,
             "comparison": self.comparison,
+            "series": self.series,
             "lines": [
                 {"labels": line.labels.as_dict(), "at": list(line.at), "values": [_finite(v) for v in line.values]}
                 for line in self.lines

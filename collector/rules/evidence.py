@@ -4,6 +4,7 @@ from collector.alerts.alert import Evidence, EvidenceLine
 from collector.head import Select
 from collector.labels import Labels
 from collector.promql import EvaluationError, Plan, evaluate_range, restrict, threshold
+from collector.promql.excerpt import excerpt
 from collector.rules.model import AlertRule
 
 WINDOW = 3600.0  # seconds before the event
@@ -25,6 +26,7 @@ def gather(rule: AlertRule, labels: Labels, select: Select, at: float) -> Eviden
         threshold=comparison.limit if comparison else None,
         comparison=comparison.operator if comparison else "",
         lines=lines,
+        series=excerpt(drawn) if comparison else rule.expression,
     )
 
 

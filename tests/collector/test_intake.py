@@ -97,7 +97,7 @@ def test_evidence_lies_with_the_ticket(store: Store, intake: Intake) -> None:
     fired = replace(event(EventKind.FIRED, 1.0, started=1.0), evidence=Evidence("up == 0", 0.92, ">"), value=nan)
     intake.alerts(AlertChanges((alert(1.0),), (), (fired,)), 1.0)
     (ticket,) = all_tickets(store)
-    assert ticket.evidence == {"expression": "up == 0", "threshold": 0.92, "comparison": ">", "lines": []}
+    assert ticket.evidence == {"expression": "up == 0", "threshold": 0.92, "comparison": ">", "series": "", "lines": []}
     assert ticket.value is None
 
 

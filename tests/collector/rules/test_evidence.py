@@ -23,7 +23,7 @@ def rule(expression: str) -> AlertRule:
 def test_the_last_hour_of_the_series_behind_the_alert_is_kept() -> None:
     evidence = gather(rule("m > 5 and m < 1e9"), Labels.of(instance="a"), filled().select, 7140.0)
     (line,) = evidence.lines
-    assert (evidence.threshold, evidence.comparison) == (5.0, ">")
+    assert (evidence.threshold, evidence.comparison, evidence.series) == (5.0, ">", "m")
     assert (len(line.at), line.at[0], line.at[-1]) == (POINTS, 3570.0, 7140.0)
     assert (line.labels.get("instance"), line.values[-1]) == ("a", 7140.0)
 
@@ -31,6 +31,7 @@ def test_the_last_hour_of_the_series_behind_the_alert_is_kept() -> None:
 def test_without_a_literal_the_whole_expression_is_drawn() -> None:
     evidence = gather(rule("m > m offset 1m"), Labels.of(instance="a"), filled().select, 7140.0)
     assert (evidence.threshold, evidence.comparison, len(evidence.lines)) == (None, "", 1)
+    assert evidence.series == "m > m offset 1m"
 
 
 def test_labels_one_side_does_not_have_fall_back_to_the_host() -> None:

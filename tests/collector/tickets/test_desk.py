@@ -91,7 +91,7 @@ def test_a_first_fault_opens_a_ticket_with_everything_it_said() -> None:
     )
     assert (new.dedup_key, new.episode, new.rule, new.rule_name, new.value) == ("k", 1, "uid", "DiskFull", 93.4)
     assert (new.impact, new.urgency, new.kind) == (Level.MEDIUM, Level.MEDIUM, Kind.INCIDENT_MONITORING)
-    assert new.evidence == {"expression": "up == 0", "threshold": None, "comparison": "", "lines": []}
+    assert new.evidence == {"expression": "up == 0", "threshold": None, "comparison": "", "series": "", "lines": []}
     assert decision.closes is None
 
 
