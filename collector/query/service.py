@@ -12,8 +12,10 @@ import grpc
 from collector.head import Head
 from collector.labels import Labels
 from collector.metrics import Metrics
-from collector.promql import EvaluationError, Plan, PlanError, evaluate, evaluate_range, plan
+from collector.promql import EvaluationError, Plan, PlanError, PromqlError, evaluate, evaluate_range, plan
+from collector.query import rehearsal
 from collector.query.errors import EngineStoppedError
+from collector.rules.errors import RuleError
 from collector.rules.report import GroupReport
 from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
@@ -43,6 +45,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         self._call = call
         self._metrics = metrics
         self._now = now
+        self._rehearsing = asyncio.Lock()
 
     async def Query(  # noqa: N802 - the protocol's name
         self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[pb.QueryRequest, pb.QueryResponse]
@@ -96,6 +99,32 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         """Every group and rule with its health."""
         reports = await self._ask(lambda _, schedule, __: schedule.report(), context.abort)
         return pb.ListRulesResponse(groups=[_group(report) for report in reports])
+
+    async def CheckRules(  # noqa: N802 - the protocol's name
+        self,
+        request: pb.CheckRulesRequest,
+        context: grpc.aio.ServicerContext[pb.CheckRulesRequest, pb.CheckRulesResponse],  # noqa: ARG002
+    ) -> pb.CheckRulesResponse:
+        """What is wrong or doubtful about a text; needs no engine."""
+        return await asyncio.to_thread(rehearsal.checked, request)
+
+    async def Backtest(  # noqa: N802 - the protocol's name
+        self, request: pb.BacktestRequest, context: grpc.aio.ServicerContext[pb.BacktestRequest, pb.BacktestResponse]
+    ) -> pb.BacktestResponse:
+        """What a text would have done; one at a time, at most 20 seconds."""
+        if self._rehearsing.locked():
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Another back-test runs; try again in a moment.")
+        if not all(map(math.isfinite, (request.start, request.end, request.step))):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Start, end and step have to be numbers.")
+        async with self._rehearsing:
+            try:
+                return await asyncio.to_thread(rehearsal.rehearse, request, self._call, self._now())
+            except (RuleError, PromqlError) as error:
+                return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            except TimeoutError:
+                return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The collector is busy; try again.")
+            except EngineStoppedError as error:
+                return await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def Metrics(  # noqa: N802 - the protocol's name
         self,
@@ -163,6 +192,7 @@ def _group(report: GroupReport) -> pb.RuleGroup:
         interval_seconds=report.interval,
         last_evaluation_at=report.last_evaluation_at,
         last_duration_seconds=report.last_duration,
+        missed=report.missed,
         rules=[
             pb.Rule(
                 name=rule.name,

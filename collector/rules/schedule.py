@@ -68,7 +68,8 @@ class Schedule:
     """Judges groups of rules when they are due. Times in Unix seconds, intervals in seconds.
 
     `alerts` are those stored before the start: they keep `active_since`, so `for` goes on. Stored alerts whose
-    rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`.
+    rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`. `charts` False: events
+    carry no evidence.
     """
 
     def __init__(
@@ -83,10 +84,12 @@ class Schedule:
         key_of: Callable[[Labels], str] = rules_key,
         host_online: Callable[[Labels], bool] = lambda _labels: True,
         needs_proof: bool = True,
+        charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._default_interval = default_interval
         self._timer = timer
+        self._charts = MOST_EVIDENCE if charts else 0
         self._context = Context(
             key_of=key_of,
             started_at=started_at,
@@ -231,7 +234,7 @@ class Schedule:
 
     def _with_evidence(self, turn: _Turn, changes: AlertChanges, select: Select, at: float) -> AlertChanges:
         rules = {rule.uid: rule for rule in turn.group.rules if isinstance(rule, AlertRule)}
-        left, stop_at = MOST_EVIDENCE, self._timer() + EVIDENCE_TIME
+        left, stop_at = self._charts, self._timer() + EVIDENCE_TIME
         events: list[AlertEvent] = []
         for told in changes.events:
             if told.kind is EventKind.FIRED and left and self._timer() < stop_at:

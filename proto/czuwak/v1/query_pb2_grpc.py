@@ -54,6 +54,16 @@ class QueryServiceStub(object):
                 request_serializer=czuwak_dot_v1_dot_query__pb2.ListRulesRequest.SerializeToString,
                 response_deserializer=czuwak_dot_v1_dot_query__pb2.ListRulesResponse.FromString,
                 _registered_method=True)
+        self.CheckRules = channel.unary_unary(
+                '/czuwak.v1.QueryService/CheckRules',
+                request_serializer=czuwak_dot_v1_dot_query__pb2.CheckRulesRequest.SerializeToString,
+                response_deserializer=czuwak_dot_v1_dot_query__pb2.CheckRulesResponse.FromString,
+                _registered_method=True)
+        self.Backtest = channel.unary_unary(
+                '/czuwak.v1.QueryService/Backtest',
+                request_serializer=czuwak_dot_v1_dot_query__pb2.BacktestRequest.SerializeToString,
+                response_deserializer=czuwak_dot_v1_dot_query__pb2.BacktestResponse.FromString,
+                _registered_method=True)
         self.Metrics = channel.unary_unary(
                 '/czuwak.v1.QueryService/Metrics',
                 request_serializer=czuwak_dot_v1_dot_query__pb2.MetricsRequest.SerializeToString,
@@ -92,6 +102,20 @@ class QueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckRules(self, request, context):
+        """What is wrong or doubtful about the text of a rule file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Backtest(self, request, context):
+        """What the text of a rule file would have done on the history in memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Metrics(self, request, context):
         """The collector's own metrics, for the web's /metrics page.
         """
@@ -121,6 +145,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListRules,
                     request_deserializer=czuwak_dot_v1_dot_query__pb2.ListRulesRequest.FromString,
                     response_serializer=czuwak_dot_v1_dot_query__pb2.ListRulesResponse.SerializeToString,
+            ),
+            'CheckRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRules,
+                    request_deserializer=czuwak_dot_v1_dot_query__pb2.CheckRulesRequest.FromString,
+                    response_serializer=czuwak_dot_v1_dot_query__pb2.CheckRulesResponse.SerializeToString,
+            ),
+            'Backtest': grpc.unary_unary_rpc_method_handler(
+                    servicer.Backtest,
+                    request_deserializer=czuwak_dot_v1_dot_query__pb2.BacktestRequest.FromString,
+                    response_serializer=czuwak_dot_v1_dot_query__pb2.BacktestResponse.SerializeToString,
             ),
             'Metrics': grpc.unary_unary_rpc_method_handler(
                     servicer.Metrics,
@@ -236,6 +270,60 @@ class QueryService(object):
             '/czuwak.v1.QueryService/ListRules',
             czuwak_dot_v1_dot_query__pb2.ListRulesRequest.SerializeToString,
             czuwak_dot_v1_dot_query__pb2.ListRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/czuwak.v1.QueryService/CheckRules',
+            czuwak_dot_v1_dot_query__pb2.CheckRulesRequest.SerializeToString,
+            czuwak_dot_v1_dot_query__pb2.CheckRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backtest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/czuwak.v1.QueryService/Backtest',
+            czuwak_dot_v1_dot_query__pb2.BacktestRequest.SerializeToString,
+            czuwak_dot_v1_dot_query__pb2.BacktestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class QueryServiceStub:
     """The newest value of every series of one host."""
     ListRules: _grpc.UnaryUnaryMultiCallable[_query_pb2.ListRulesRequest, _query_pb2.ListRulesResponse]
     """The rule groups, their health and their alerts."""
+    CheckRules: _grpc.UnaryUnaryMultiCallable[_query_pb2.CheckRulesRequest, _query_pb2.CheckRulesResponse]
+    """What is wrong or doubtful about the text of a rule file."""
+    Backtest: _grpc.UnaryUnaryMultiCallable[_query_pb2.BacktestRequest, _query_pb2.BacktestResponse]
+    """What the text of a rule file would have done on the history in memory."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_query_pb2.MetricsRequest, _query_pb2.MetricsResponse]
     """The collector's own metrics, for the web's /metrics page."""
 
@@ -53,6 +57,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """The newest value of every series of one host."""
     ListRules: _aio.UnaryUnaryMultiCallable[_query_pb2.ListRulesRequest, _query_pb2.ListRulesResponse]  # type: ignore[assignment]
     """The rule groups, their health and their alerts."""
+    CheckRules: _aio.UnaryUnaryMultiCallable[_query_pb2.CheckRulesRequest, _query_pb2.CheckRulesResponse]  # type: ignore[assignment]
+    """What is wrong or doubtful about the text of a rule file."""
+    Backtest: _aio.UnaryUnaryMultiCallable[_query_pb2.BacktestRequest, _query_pb2.BacktestResponse]  # type: ignore[assignment]
+    """What the text of a rule file would have done on the history in memory."""
     Metrics: _aio.UnaryUnaryMultiCallable[_query_pb2.MetricsRequest, _query_pb2.MetricsResponse]  # type: ignore[assignment]
     """The collector's own metrics, for the web's /metrics page."""
 
@@ -88,6 +96,22 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_pb2.ListRulesResponse, _abc.Awaitable[_query_pb2.ListRulesResponse]]:
         """The rule groups, their health and their alerts."""
+
+    @_abc_1.abstractmethod
+    def CheckRules(
+        self,
+        request: _query_pb2.CheckRulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_pb2.CheckRulesResponse, _abc.Awaitable[_query_pb2.CheckRulesResponse]]:
+        """What is wrong or doubtful about the text of a rule file."""
+
+    @_abc_1.abstractmethod
+    def Backtest(
+        self,
+        request: _query_pb2.BacktestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_pb2.BacktestResponse, _abc.Awaitable[_query_pb2.BacktestResponse]]:
+        """What the text of a rule file would have done on the history in memory."""
 
     @_abc_1.abstractmethod
     def Metrics(

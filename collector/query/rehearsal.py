@@ -1,0 +1,90 @@
+"""Rules that are not in force yet: checked, and back-tested on the head's history in bounded pieces."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+from collector.head import Head
+from collector.promql import Line, Plan, evaluate_range, plan
+from collector.rules.backtest import History, Report, backtest
+from collector.rules.check import check_text
+from collector.rules.load import load_text
+from collector.rules.schedule import Schedule
+from czuwak.v1 import query_pb2 as pb
+
+NAME = "rules"  # of the text, in messages
+HOUR = 3600.0
+STEP = 60.0
+BUDGET = 20.0  # seconds of one back-test
+_PIECE = 60  # steps taken from the engine at once; its own work gets its turn between two pieces
+_PATIENCE = 2.0  # seconds for one piece
+
+Lines = Callable[[Callable[[Head, Schedule, float], list[Line]]], "Future[list[Line]]"]
+
+
+def checked(request: pb.CheckRulesRequest) -> pb.CheckRulesResponse:
+    """The findings on a text."""
+    findings = [
+        pb.Finding(
+            line=one.line, column=one.column, severity=one.severity, message=one.message, rule=one.rule, lint=one.lint
+        )
+        for one in check_text(request.rules, NAME)
+    ]
+    return pb.CheckRulesResponse(findings=findings)
+
+
+def rehearse(request: pb.BacktestRequest, call: Lines, now: float) -> pb.BacktestResponse:
+    """The back-test of a text, in the caller's thread.
+
+    Raises RuleFileError, BacktestError, EvaluationError, TimeoutError and EngineStoppedError.
+    """
+    groups = load_text(request.rules, NAME)
+    end = request.end or now
+    start, step = request.start or end - HOUR, request.step or STEP
+    stop_at = time.monotonic() + BUDGET
+    report = backtest(groups, _history(call), start, end, step, give_up=lambda: time.monotonic() > stop_at)
+    return _response(report)
+
+
+def _history(call: Lines) -> History:
+    def lines(expression: str, start: float, end: float, step: float) -> Iterable[Line]:
+        planned = plan(expression)
+        steps = round((end - start) / step) + 1
+        for first in range(0, steps, _PIECE):
+            last = min(first + _PIECE, steps) - 1
+            begin, until = start + first * step, start + last * step
+            yield from call(_work(planned, begin, until, step)).result(_PATIENCE)
+
+    return lines
+
+
+def _work(planned: Plan, start: float, end: float, step: float) -> Callable[[Head, Schedule, float], list[Line]]:
+    return lambda head, _schedule, _now: evaluate_range(planned, head.select, start, end, step)
+
+
+def _response(report: Report) -> pb.BacktestResponse:
+    return pb.BacktestResponse(
+        summary=report.summary(),
+        tickets=report.tickets,
+        reopened=report.reopened,
+        healed=report.healed(),
+        episodes=[
+            pb.Episode(
+                rule=one.rule,
+                labels=one.labels.as_dict(),
+                fired_at=one.fired_at,
+                ended_at=one.ended_at or 0.0,
+                end=one.end,
+                value=one.value,
+                again=one.again,
+            )
+            for one in report.episodes
+        ],
+        failures=[pb.RuleFailure(rule=rule, message=message) for rule, message in report.failures],
+        start=report.start,
+        end=report.end,
+        step=report.step,
+        evaluations=report.evaluations,
+        series=report.series,
+        samples=report.samples,
+    )

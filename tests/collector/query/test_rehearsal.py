@@ -1,0 +1,127 @@
+"""Pasted rules over a real socket, on an engine that runs."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import grpc
+import pytest
+
+from collector.head import Head
+from collector.ingest.engine import Engine
+from collector.labels import Labels
+from collector.metrics import Metrics
+from collector.query.service import QueryServicer
+from collector.rules.schedule import Schedule
+from czuwak.v1 import query_pb2 as pb
+from czuwak.v1 import query_pb2_grpc
+
+Stub: TypeAlias = "query_pb2_grpc.QueryServiceAsyncStub"  # known to the type checker only
+Ask: TypeAlias = Callable[[Stub, float], Awaitable[None]]
+RULES = "groups: [{name: g, rules: [{alert: High, expr: node_load1 > 5, for: 1m}]}]"
+
+
+def with_service(folder: Path, ask: Ask) -> None:
+    """An hour of node_load1, one sample a minute, above 5 in three minutes of every ten."""
+    now = time.time()
+    head, metrics = Head(), Metrics()
+    labels = Labels.of(__name__="node_load1", instance="a")
+    for minute in range(60, -1, -1):
+        head.set([labels], [9.0 if minute % 10 in (3, 4, 5) else 1.0], now - minute * 60)
+    engine = Engine(
+        head=head,
+        schedule=lambda _: Schedule((), (), started_at=now),
+        commit=lambda changes, _: changes.upserts,
+        clock=time.time,
+        metrics=metrics,
+    )
+
+    async def main() -> None:
+        server = grpc.aio.server()
+        query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(engine.call, metrics, lambda: now), server)
+        server.add_insecure_port(f"unix:{folder}/s")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"unix:{folder}/s") as channel:
+                await ask(query_pb2_grpc.QueryServiceStub(channel), now)
+        finally:
+            await server.stop(None)
+
+    engine.start()
+    try:
+        asyncio.run(main())
+    finally:
+        engine.stop()
+
+
+async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), caught.value.details() or ""
+
+
+def test_a_pasted_rule_is_checked(tmp_path: Path) -> None:
+    async def ask(stub: Stub, _: float) -> None:
+        assert not (await stub.CheckRules(pb.CheckRulesRequest(rules=RULES))).findings
+        answer = await stub.CheckRules(pb.CheckRulesRequest(rules=RULES.replace("node_load1", "nope")))
+        assert [(one.lint, one.severity, one.line, one.column) for one in answer.findings] == [
+            ("blind", "warning", 1, 48), ("unsent", "warning", 1, 48)
+        ]  # fmt: skip
+        answer = await stub.CheckRules(pb.CheckRulesRequest(rules="groups: [{nope: 1}]"))
+        assert {one.severity for one in answer.findings} == {"error"}
+
+    with_service(tmp_path, ask)
+
+
+def test_a_pasted_rule_is_tried_on_the_last_hour(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        answer = await stub.Backtest(pb.BacktestRequest(rules=RULES, end=now))
+        assert answer.summary == (
+            "this would have opened 1 ticket, opened one again 5 times, 1 healed by themselves within 5 min"
+        )
+        assert (answer.tickets, answer.reopened, answer.healed) == (1, 5, 1)
+        assert [episode.again for episode in answer.episodes] == [False, *[True] * 5]
+        assert {episode.ended_at - episode.fired_at for episode in answer.episodes} == {120.0}
+        assert dict(answer.episodes[0].labels) == {"alertname": "High", "instance": "a"}
+        assert (answer.evaluations, answer.series, answer.step) == (61, 1, 60.0)
+
+    with_service(tmp_path, ask)
+
+
+def test_what_cannot_be_tried_is_told(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        for request in (
+            pb.BacktestRequest(rules="nope"),
+            pb.BacktestRequest(rules=RULES.replace("> 5", "> > 5")),
+            pb.BacktestRequest(rules=RULES, start=float("nan")),
+            pb.BacktestRequest(rules=RULES, start=now - 1e9, step=1),
+            pb.BacktestRequest(rules=RULES, start=now, end=now - 60),
+        ):
+            code, detail = await refused(stub.Backtest(request))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert detail
+
+    with_service(tmp_path, ask)
+
+
+def test_back_tests_wait_for_nobody(tmp_path: Path) -> None:
+    async def ask(stub: Stub, now: float) -> None:
+        request = pb.BacktestRequest(rules=RULES, start=now - 3600, end=now, step=1)
+        first = asyncio.create_task(_answer(stub, request))
+        await asyncio.sleep(0.05)
+        answers = [await _code(stub, request), await first]
+        assert answers == [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.OK]
+
+    with_service(tmp_path, ask)
+
+
+async def _answer(stub: Stub, request: pb.BacktestRequest) -> grpc.StatusCode:
+    await stub.Backtest(request)
+    return grpc.StatusCode.OK
+
+
+async def _code(stub: Stub, request: pb.BacktestRequest) -> grpc.StatusCode:
+    code, _ = await refused(stub.Backtest(request))
+    return code
