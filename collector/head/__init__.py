@@ -3,6 +3,7 @@
 One thread owns a `Head`. Nothing here reads a clock, a file or a socket; every time is Unix seconds, handed in.
 """
 
+from collector.head.demand import Want
 from collector.head.errors import HeadError, MatcherError, UnknownSchemaError
 from collector.head.frame import Frame
 from collector.head.head import Head, HeadStats
@@ -25,5 +26,6 @@ __all__ = [
     "Selection",
     "Symbols",
     "UnknownSchemaError",
+    "Want",
     "Windows",
 ]

@@ -3,25 +3,31 @@
 A host's series share their time slots; recordings, ALERTS and presence are hosts of one series each.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
 from collector.head.frame import Frame
+from collector.head.history import History
+from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
+from collector.head.memory import Block, Memory
 from collector.head.selection import Place, Selection
 from collector.head.series import SeriesTable
-from collector.head.slab import STALE, Slab
-from collector.labels import NAME, Labels
+from collector.head.slab import STALE, listed, run
+from collector.labels import Labels
 
 _KEPT_SCHEMAS = 4  # a reconnecting agent replays batches of its earlier schemas
 _KEPT_SELECTIONS = 1024
 _MARK = 0.001  # a marker that is not later than the newest sample comes this much after it
+_OFTEN = 4  # own series come this much more often than a host's
 _Mask = NDArray[np.bool_] | None
 _Floats = NDArray[np.float64]
+_Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +40,6 @@ class HeadStats:
     bytes: int
 
 
-@dataclass(slots=True)
-class _Host:
-    index: int
-    schema: bytes
-    shared: Labels
-    rows: NDArray[np.intp]  # every series of the host, also those its schema has lost
-    schemas: dict[bytes, NDArray[np.intp]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class _Dormant:
     """A host without samples: what is needed to take it up again."""
@@ -52,20 +49,50 @@ class _Dormant:
     own: tuple[Labels, ...]
 
 
-class Head:
-    """Samples of the last `retention` seconds of every series, at most `max_samples` of each."""
+@dataclass(slots=True)
+class _Found:
+    """A selection's series, and where they were when that was last looked up."""
 
-    def __init__(self, *, retention: float = 3600.0, max_samples: int = 480) -> None:
+    version: int
+    frame: Frame
+    rows: _Rows
+    layout: int
+    place: Place
+
+
+class Head:
+    """Samples of every series as long as `demand` says: without it all of them for `retention` seconds.
+
+    A series has at most `max_samples`, or what its window needs four times over. `interval` is how often a host
+    usually sends, in seconds.
+    """
+
+    def __init__(self, *, retention: float = 3600.0, max_samples: int = 480, interval: float = 15.0) -> None:
         self.retention = retention
+        self.max_samples = max_samples
         self._table = SeriesTable()
-        self._slab = Slab(max_samples)
-        self._hosts: dict[str, _Host] = {}
-        self._singles: dict[Labels, _Host] = {}
+        self._memory = Memory(interval)
+        self._demand = Demand()
+        self._demands = 0
+        self._hosts: dict[str, Host] = {}
+        self._singles: dict[Labels, Host] = {}
+        self._at: dict[int, Host] = {}
         self._dormant: dict[str, _Dormant] = {}
         self._owners: dict[str, set[Labels]] = {}
         self._free_hosts: list[int] = []
         self._host_count = 0
-        self._found: dict[tuple[Matcher, ...], tuple[int, Frame, Place]] = {}
+        self._found: dict[tuple[Matcher, ...], _Found] = {}
+
+    def demand(self, wants: Iterable[Want], *, rest: float | None = 0.0) -> None:
+        """Keep what these want, and everything else for `rest` seconds (0: the newest samples, None: the retention).
+
+        Windows that get longer begin to fill, shorter ones are cut; of a host at its next batch.
+        """
+        self._demand = Demand(wants, rest)
+        self._demands += 1
+        self._table.own_sets.tags[:] = -1
+        for block in self._singles.values():
+            self._follow(block)
 
     def register(self, host: str, schema: bytes, series: Sequence[Labels]) -> None:
         """The host's batches of this schema have these series, in this order.
@@ -79,7 +106,7 @@ class Head:
             return
         if len(set(series)) != len(series):
             raise HeadError(f"host {host!r} has a label set twice in schema {schema.hex()}")
-        shared, own = _split(series)
+        shared, own = split(series)
         self._dormant.pop(host, None)
         if known is not None and known.shared != shared:
             self.remove(host)
@@ -91,14 +118,14 @@ class Head:
 
         A time the host already has is ignored, an older one is merged as `append_old` does. Raises UnknownSchemaError.
         """
-        block = self._block(host, schema)
-        block.schema = schema
-        self._put(block, block.schemas[schema], at, present, values)
+        known = self._known(host, schema)
+        known.schema = schema
+        self._take(known, known.schemas[schema], at, present, values)
 
     def append_old(self, host: str, schema: bytes, at: float, present: _Mask, values: _Floats) -> None:
         """A batch of the past, merged in time order; beyond retention or twice, it is ignored."""
-        block = self._block(host, schema)
-        self._put(block, block.schemas[schema], at, present, values)
+        known = self._known(host, schema)
+        self._take(known, known.schemas[schema], at, present, values)
 
     def set(self, series: Sequence[Labels], values: Sequence[float], at: float, *, owner: str = "") -> None:
         """Values of series the collector makes itself; STALE as a value ends one.
@@ -112,45 +139,44 @@ class Head:
             self._owners[owner] = now
             if not now:
                 del self._owners[owner]
-        blocks = [self._single(one) for one in (*series, *ended)]
         numbers = np.array([*values, *(STALE for _ in ended)], np.float64)
-        if len(numbers) != len(blocks):
+        if len(numbers) != len(series) + len(ended):
             raise HeadError(f"{len(values)} values for {len(series)} series")
-        late = self._append_singles(blocks, _milli(at), numbers)
-        for place in late.tolist():
-            self._put(blocks[place], blocks[place].rows, at, None, numbers[place : place + 1])
+        at = _milli(at)
+        singles = [self._single(one) for one in (*series, *ended)]
+        if not singles:
+            return
+        for place in self._push_singles(singles, at, numbers).tolist():
+            self._put_single(singles[place], next(iter(singles[place].blocks)), at, float(numbers[place]))
+        for single, value in zip(singles, numbers.tolist(), strict=True):
+            if THIN in single.blocks and abs(at - single.charted_at) >= CHART_STEP:
+                single.charted_at = at
+                self._put_single(single, THIN, at, value)
 
     def mark_stale(self, host: str, at: float) -> None:
         """Every series of the host ends at this time; an unknown host is none."""
-        block = self._hosts.get(host)
+        known = self._hosts.get(host)
         newest = self.newest(host)
-        if block is None or newest is None:
+        if known is None or newest is None:
             return
         at = max(_milli(at), _milli(newest + _MARK))
-        self._slab.make_room(block.index, block.rows, at - self.retention)
-        self._slab.open_slot(block.index, block.rows, int(self._slab.end[block.index]), at)
-        self._slab.marked[block.index] = at
+        for block in known.blocks.values():
+            self._memory.make_room(block, at - self.retention)
+            block.slab.open_slot(block.index, block.spots, int(block.slab.end[block.index]), at)
+            block.slab.marked[block.index] = at
+        known.moved()  # a block may have gone to another slab
 
     def remove(self, host: str) -> None:
         """Forget a host and all its series."""
-        block = self._hosts.pop(host, None)
+        known = self._hosts.pop(host, None)
         self._dormant.pop(host, None)
-        if block is not None:
-            self._release(block)
-
-    @property
-    def max_samples(self) -> int:
-        """Most samples kept of a series; may be raised when longer windows are needed."""
-        return self._slab.max_slots
-
-    @max_samples.setter
-    def max_samples(self, samples: int) -> None:
-        self._slab.max_slots = max(samples, self._slab.slots)
+        if known is not None:
+            self._release(known)
 
     def newest(self, host: str) -> float | None:
         """Time of the host's newest sample or marker, None when the head has none."""
-        block = self._hosts.get(host)
-        return None if block is None else self._slab.newest(block.index)
+        known = self._hosts.get(host)
+        return None if known is None else known.newest
 
     def values_of(self, instance: str, at: float) -> list[tuple[Labels, float, float]]:
         """(labels, value, time) of the newest sample of every series of one instance that has not ended."""
@@ -165,145 +191,250 @@ class Head:
         key = tuple(matchers)
         version = self._table.version(key)
         found = self._found.get(key)
-        if found is None or found[0] != version:
+        if found is None or found.version != version:
             if len(self._found) >= _KEPT_SELECTIONS:
                 self._found.clear()
-            found = self._found[key] = (version, *self._table.find(key))
-        _, frame, place = found
-        return Selection(frame, self._slab, place, _milli(start), _milli(end))
+            frame, rows = self._table.find(key, lambda index: self._at[index].rows)
+            found = self._found[key] = _Found(version, frame, rows, self._memory.layout, self._place(rows))
+        elif found.layout != self._memory.layout:
+            found.layout, found.place = self._memory.layout, self._place(found.rows)
+        return Selection(found.frame, found.place, _milli(start), _milli(end))
 
     def compact(self, at: float) -> None:
         """Forget samples older than the retention, series that vanished, and hosts without samples."""
         oldest = at - self.retention
-        for host in list(self._hosts):
-            self._compact_host(host, oldest)
-        singles = list(self._singles.items())
-        hosts = np.array([block.index for _, block in singles], np.intp)
-        for place in np.flatnonzero(self._slab.silent_since(hosts, oldest)).tolist():
-            labels, block = singles[place]
-            del self._singles[labels]
-            self._release(block)
+        for name in list(self._hosts):
+            self._compact_host(name, oldest)
+        for labels, single in list(self._singles.items()):
+            newest = single.newest
+            if newest is None or newest < oldest:
+                del self._singles[labels]
+                self._release(single)
         self._table.renew_symbols()
 
     @property
     def stats(self) -> HeadStats:
-        """Sizes now."""
-        blocks = (*self._hosts.values(), *self._singles.values())
-        samples = sum(int(self._slab.end[b.index] - self._slab.begin[b.index]) * len(b.rows) for b in blocks)
-        return HeadStats(len(self._hosts), self._table.live, samples, self._slab.bytes)
+        """Sizes now; they are counted as they change."""
+        size = self._memory.bytes + self._table.bytes
+        return HeadStats(len(self._hosts), self._table.live, self._memory.samples, size)
 
-    def _append_singles(self, blocks: Sequence[_Host], at: float, values: _Floats) -> NDArray[np.intp]:
-        """One scatter for all series that are older than `at` and have room; the places of the others are returned."""
-        slab = self._slab
-        hosts = np.array([block.index for block in blocks], np.intp)
-        rows = np.array([block.rows[0] for block in blocks], np.intp)
-        end = slab.end[hosts]
-        newer = (end == slab.begin[hosts]) | (slab.times[hosts, np.maximum(end - 1, 0)] < at)
-        ready = newer & (end < slab.slots)
-        hosts, rows, end = hosts[ready], rows[ready], end[ready]
-        slab.times[hosts, end] = at
-        slab.values[rows, end] = values[ready]
-        slab.end[hosts] = end + 1
-        return np.flatnonzero(~ready)
+    def _push_singles(self, singles: Sequence[Host], at: float, values: _Floats) -> NDArray[np.intp]:
+        """One scatter a slab for all series that are older than `at` and have room; the others' places come back."""
+        blocks = [next(iter(single.blocks.values())) for single in singles]
+        depth = np.array([block.slab.slots for block in blocks], np.intp)
+        index = np.array([block.index for block in blocks], np.intp)
+        spots = np.array([block.spots.start for block in blocks if isinstance(block.spots, slice)], np.intp)
+        late = np.zeros(len(blocks), np.bool_)
+        for slots in np.unique(depth).tolist():
+            mine = np.flatnonzero(depth == slots)
+            slab = blocks[int(mine[0])].slab
+            end = slab.end[index[mine]]
+            newer = (end == slab.begin[index[mine]]) | (slab.times[index[mine], np.maximum(end - 1, 0)] < at)
+            ready = newer & (end < slots)
+            late[mine[~ready]] = True
+            mine = mine[ready]
+            slab.push_all(index[mine], spots[mine], at, values[mine])
+        return np.flatnonzero(late)
 
-    def _block(self, host: str, schema: bytes) -> _Host:
+    def _known(self, host: str, schema: bytes) -> Host:
         asleep = self._dormant.get(host)
         if asleep is not None and asleep.schema == schema:
             del self._dormant[host]
             self._extend(host, self._new_host(asleep.shared), schema, asleep.own)
-        block = self._hosts.get(host)
-        if block is None or schema not in block.schemas:
+        known = self._hosts.get(host)
+        if known is None or schema not in known.schemas:
             raise UnknownSchemaError(host, schema)
-        return block
+        if known.demanded != self._demands:
+            self._follow(known)
+        return known
 
-    def _put(self, block: _Host, rows: NDArray[np.intp], at: float, present: _Mask, values: _Floats) -> None:
-        """One slot, one scatter."""
-        at, slab = _milli(at), self._slab
-        newest = slab.newest(block.index)
-        oldest = max(at, newest or at) - self.retention
-        if len(values) != len(rows):
-            raise HeadError(f"{len(values)} values for {len(rows)} series")
-        if at < oldest or slab.position(block.index, at) is None:
-            return
-        slab.make_room(block.index, block.rows, oldest)
-        place = slab.position(block.index, at)
-        if place is None or (place == slab.begin[block.index] and slab.end[block.index] >= slab.max_slots):
-            return
-        slab.open_slot(block.index, block.rows, place, at)
-        slab.values[rows, place] = values if present is None else np.where(present, values, STALE)
+    def _take(self, known: Host, schema: Schema, at: float, present: _Mask, values: _Floats) -> None:
+        """One slot in each of the host's blocks."""
+        if len(values) != schema.size:
+            raise HeadError(f"{len(values)} values for {schema.size} series")
+        filled = values if present is None else np.where(present, values, STALE)
+        at = _milli(at)
+        places = {kind: self._slot(known, block, at) for kind, block in known.blocks.items()}
+        for route in known.routes(schema, self._memory):
+            block, place = route.block, places[route.block.kind]
+            if place is not None:
+                self._open_slot(block, place, at, filled=route.whole)
+                block.slab.values[route.spots, place] = filled if route.columns is None else filled[route.columns]
 
-    def _new_host(self, shared: Labels) -> _Host:
+    def _slot(self, known: Host, block: Block, at: float) -> int | None:
+        """Where a slot of this time goes, with room made for it; None when the block does not take it."""
+        newest = block.newest
+        place = block.slab.position(block.index, at)
+        if place is None or (newest is not None and not self._wanted(block, at, newest, place)):
+            return None
+        slab = block.slab
+        if slab.end[block.index] == slab.slots:
+            self._memory.make_room(block, max(at, newest or at) - self.retention)
+            if block.slab is not slab:
+                known.moved()
+            place = block.slab.position(block.index, at)
+        return place
+
+    def _wanted(self, block: Block, at: float, newest: float, place: int) -> bool:
+        """False for what is too old to be kept, and for charts what is too close to another sample."""
+        if at > newest:
+            return block.kind != THIN or at - newest >= CHART_STEP
+        slab, index = block.slab, block.index
+        begin, end = int(slab.begin[index]), int(slab.end[index])
+        if block.kind == THIN and place > begin and at - slab.times[index, place - 1] < CHART_STEP:
+            return False
+        full = end - begin >= slab.slots // 2 and slab.slots >= block.most
+        return at >= newest - self.retention and not (place == begin and full)
+
+    def _open_slot(self, block: Block, place: int, at: float, *, filled: bool) -> None:
+        if filled and place == block.slab.end[block.index]:
+            block.slab.push(block.index, at)
+        else:
+            block.slab.open_slot(block.index, block.spots, place, at)
+
+    def _place(self, rows: _Rows) -> Place:
+        """Where the samples of these rows are."""
+        memory, hosts, kinds = self._memory, self._table.host[rows], self._memory.kind[rows]
+        thin = np.flatnonzero(memory.thin[rows] >= 0)
+        charts = np.full(len(thin), THIN)
+        return Place(
+            len(rows),
+            memory.parts(np.arange(len(rows)), hosts, kinds, memory.spot[rows], len(rows)),
+            memory.parts(thin, hosts[thin], charts, memory.thin[rows[thin]], len(rows)),
+            bool((kinds == NEWEST).any()),
+        )
+
+    def _new_host(self, shared: Labels) -> Host:
         index = self._free_hosts.pop() if self._free_hosts else self._host_count
         self._host_count = max(self._host_count, index + 1)
-        self._slab.reserve_hosts(self._host_count)
-        self._slab.begin[index] = self._slab.end[index] = 0
-        self._slab.marked[index] = 0.0
+        self._memory.reserve(0, self._host_count)
         self._table.set_host(index, shared)
-        return _Host(index, b"", shared, np.zeros(0, np.intp))
+        host = self._at[index] = Host(index, shared, demanded=self._demands)
+        return host
 
-    def _extend(self, host: str, block: _Host, schema: bytes, own: Sequence[Labels]) -> None:
+    def _extend(self, name: str, known: Host, schema: bytes, own: Sequence[Labels]) -> None:
         """Rows for a schema's series: those the host has, new ones for the others."""
-        known = dict(zip(self._table.own[block.rows].tolist(), block.rows.tolist(), strict=True))
+        mine = known.rows
+        rows_of = dict(zip(self._table.own[mine].tolist(), mine.tolist(), strict=True))
         numbers = [self._table.own_sets.find(one) for one in own]
-        fresh = [one for one, number in zip(own, numbers, strict=True) if number not in known]
-        added = iter(self._add_rows(block, fresh).tolist())
-        rows = [known[n] if n in known else next(added) for n in numbers]
-        block.schemas[schema] = np.array(rows, np.intp)
-        block.schema = schema
-        while len(block.schemas) > _KEPT_SCHEMAS:
-            del block.schemas[next(iter(block.schemas))]
-        self._hosts[host] = block
+        fresh = [one for one, number in zip(own, numbers, strict=True) if number not in rows_of]
+        added = iter(self._add_rows(known, fresh).tolist())
+        rows = [rows_of[n] if n in rows_of else next(added) for n in numbers]
+        known.schemas[schema] = Schema(run(np.array(rows, np.int32)))
+        known.schema = schema
+        while len(known.schemas) > _KEPT_SCHEMAS:
+            del known.schemas[next(iter(known.schemas))]
+        known.moved()
+        self._hosts[name] = known
 
-    def _add_rows(self, block: _Host, own: Sequence[Labels]) -> NDArray[np.intp]:
-        rows = self._table.add(block.index, own)
-        self._slab.reserve_rows(self._table.size)
-        self._slab.clear_rows(rows)
-        block.rows = np.concatenate([block.rows, rows])
+    def _add_rows(self, known: Host, own: Sequence[Labels], often: int = 1) -> _Rows:
+        """New series, each in the block of its kind; a host without series has an empty block for its times."""
+        rows = self._table.add(known.index, own)
+        self._memory.reserve(self._table.size, 0)
+        kinds, charted = self._needs(rows)
+        for kind in np.unique(kinds).tolist() or [NEWEST]:
+            self._memory.add(self._block(known, kind, often), rows[kinds == kind])
+        if charted.any():
+            self._memory.add(self._block(known, THIN, often), rows[charted])
         return rows
 
-    def _single(self, labels: Labels) -> _Host:
-        block = self._singles.get(labels)
-        if block is None:
-            block = self._singles[labels] = self._new_host(Labels())
-            self._add_rows(block, (labels,))
-        return block
+    def _block(self, known: Host, kind: int, often: int, slots: int = 0) -> Block:
+        if kind not in known.blocks:
+            most = self.max_samples if kind == ALL else slots_of(kind, self._memory.interval, 0) * most_of(kind, often)
+            known.blocks[kind] = self._memory.open(known.index, kind, most, slots)
+        return known.blocks[kind]
 
-    def _release(self, block: _Host) -> None:
-        self._table.free(block.rows)
-        self._table.free_host(block.index)
-        self._free_hosts.append(block.index)
+    def _needs(self, rows: _Rows) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+        """The kind of each series, and whether it is charted; each label set is asked once for each demand."""
+        sets = self._table.own_sets
+        own = self._table.own[rows]
+        for number in np.unique(own[sets.tags[own] < 0]).tolist():
+            kind, charted = self._demand.need(sets.labels(number))
+            sets.tags[number] = 2 * kind + charted
+        tags = sets.tags[own]
+        return tags >> 1, (tags & 1).astype(np.bool_)
 
-    def _compact_host(self, host: str, oldest: float) -> None:
-        block = self._hosts[host]
-        self._slab.expire(block.index, oldest)
-        if self._slab.newest(block.index) is None:
-            own = tuple(self._table.own_sets.labels(int(n)) for n in self._table.own[block.schemas[block.schema]])
-            self.remove(host)
-            self._dormant[host] = _Dormant(block.schema, block.shared, own)
+    def _follow(self, known: Host) -> None:
+        """Move a host's series to the blocks of the demand of now, with the samples these keep."""
+        known.demanded = self._demands
+        rows = known.rows
+        kinds, charted = self._needs(rows)
+        if bool((self._memory.kind[rows] == kinds).all() and ((self._memory.thin[rows] >= 0) == charted).all()):
             return
-        self._drop_vanished(block)
+        history = History.of(known)
+        for block in known.blocks.values():
+            self._memory.close(block)
+        known.blocks.clear()
+        for kind in np.unique(kinds).tolist() or [NEWEST]:
+            self._refill(known, kind, rows[kinds == kind], history)
+        if charted.any():
+            self._refill(known, THIN, rows[charted], history)
+        known.moved()
+        self._memory.layout += 1
 
-    def _drop_vanished(self, block: _Host) -> None:
+    def _refill(self, known: Host, kind: int, rows: _Rows, history: History) -> None:
+        often = 1 if known.schemas else _OFTEN
+        times = history.times_for(kind, self.retention)
+        slots = max(slots_of(kind, self._memory.interval, self.max_samples), len(times) + 2)
+        block = self._block(known, kind, often, slots)
+        self._memory.add(block, rows)
+        self._memory.load(block, times, history.values(rows, times), history.marked)
+
+    def _single(self, labels: Labels) -> Host:
+        single = self._singles.get(labels)
+        if single is None:
+            single = self._singles[labels] = self._new_host(Labels())
+            self._add_rows(single, (labels,), _OFTEN)
+        return single
+
+    def _put_single(self, single: Host, kind: int, at: float, value: float) -> None:
+        block = single.blocks[kind]
+        place = self._slot(single, block, at)
+        if place is not None:
+            self._open_slot(block, place, at, filled=True)
+            block.slab.values[block.spots, place] = value
+
+    def _release(self, known: Host) -> None:
+        rows = known.rows
+        for block in known.blocks.values():
+            self._memory.close(block)
+        self._table.free(rows)
+        self._table.free_host(known.index)
+        del self._at[known.index]
+        self._free_hosts.append(known.index)
+
+    def _compact_host(self, name: str, oldest: float) -> None:
+        known = self._hosts[name]
+        for block in known.blocks.values():
+            block.slab.expire(block.index, oldest)
+        if known.newest is None:
+            rows = listed(known.schemas[known.schema].rows) if known.schemas else known.rows
+            own = tuple(self._table.own_sets.labels(number) for number in self._table.own[rows].tolist())
+            self.remove(name)
+            self._dormant[name] = _Dormant(known.schema, known.shared, own)
+            return
+        if known.demanded != self._demands:
+            self._follow(known)
+        if known.schemas:
+            self._drop_vanished(known)
+
+    def _drop_vanished(self, known: Host) -> None:
         """Series that the schema in use has not and that have no sample left."""
-        if len(block.rows) == len(block.schemas[block.schema]):
+        current = known.schemas[known.schema]
+        if sum(block.size for kind, block in known.blocks.items() if kind != THIN) == current.size:
             return
-        lost = block.rows[~np.isin(block.rows, block.schemas[block.schema])]
-        gone = lost[self._slab.empty_rows(block.index, lost)]
-        if len(gone):
-            block.schemas = {s: rows for s, rows in block.schemas.items() if not np.isin(gone, rows).any()}
-            block.rows = block.rows[~np.isin(block.rows, gone)]
-            self._table.free(gone)
+        used = listed(current.rows)
+        gone = [block.ended(used) for kind, block in known.blocks.items() if kind != THIN]
+        rows = np.concatenate(gone)
+        if not len(rows):
+            return
+        for block in known.blocks.values():
+            self._memory.remove(block, rows)
+        known.schemas = {k: s for k, s in known.schemas.items() if not np.isin(rows, listed(s.rows)).any()}
+        known.moved()
+        self._table.free(rows)
 
 
 def _milli(at: float) -> float:
     """Times are whole milliseconds, as Prometheus' are, so that equal times are equal numbers."""
     return round(at * 1000.0) / 1000.0
-
-
-def _split(series: Sequence[Labels]) -> tuple[Labels, tuple[Labels, ...]]:
-    """The labels all have in common (never the metric's name), and what is each one's own."""
-    common = {pair for pair in series[0].pairs if pair[0] != NAME} if series else set()
-    for labels in series:
-        common.intersection_update(labels.pairs)
-    own = tuple(Labels(tuple(pair for pair in labels.pairs if pair not in common)) for labels in series)
-    return Labels(tuple(sorted(common))), own

@@ -1,9 +1,10 @@
-"""The series table: which label set each row has, and select by matchers over all rows at once.
+"""The series table: which label set each row has, and select by matchers from the label values' inverted index.
 
 A row's labels are its own set (shared by the same series of all hosts) and its host's set.
 """
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from collector.head.errors import HeadError
 from collector.head.frame import Frame
 from collector.head.matcher import Match, Matcher
-from collector.head.selection import Place
 from collector.head.sets import LabelSets
 from collector.head.symbols import Symbols
 from collector.labels import NAME, Labels
 
 _MAX_NAMES = 100_000
 _MAX_CELLS = 200_000_000  # label names x series of one selection
+_FEW_HOSTS = 64
+
+RowsOfHost = Callable[[int], NDArray[np.int32]]
 
 
 class SeriesTable:
@@ -34,19 +37,28 @@ class SeriesTable:
         self._generation = 0
         self._versions: dict[str, int] = {}
         self._base = 0
-        self._free: list[int] = []
+        self._free = array("i")
+        self._rows_of: dict[int, int | array[int]] = {}  # own set -> its row, or rows; some of them may be gone
+        self._gone: dict[int, int] = {}  # own set -> how many of those
 
     @property
     def live(self) -> int:
         """How many series there are."""
         return self.size - len(self._free)
 
-    def add(self, host: int, own: Iterable[Labels]) -> NDArray[np.intp]:
+    @property
+    def bytes(self) -> int:
+        """Memory of the arrays."""
+        return self.own.nbytes + self.host.nbytes + self.host_set.nbytes + 4 * self.size
+
+    def add(self, host: int, own: Iterable[Labels]) -> NDArray[np.int32]:
         """New rows for a host's series; the caller gives the host its set by `set_host`."""
         numbers = [self.own_sets.hold(one) for one in own]
-        rows = np.array([self._row() for _ in numbers], np.intp)
+        rows = self._new_rows(len(numbers))
         self.own[rows] = numbers
         self.host[rows] = host
+        for number, row in zip(numbers, rows.tolist(), strict=True):
+            self._list(number, row)
         self._touch(self.own[rows])
         return rows
 
@@ -61,12 +73,16 @@ class SeriesTable:
         self.host_sets.release(self.host_set[host : host + 1])
         self.host_set[host] = 0
 
-    def free(self, rows: NDArray[np.intp]) -> None:
+    def free(self, rows: NDArray[np.int32]) -> None:
         """Forget these series."""
-        self._touch(self.own[rows])
-        self.own_sets.release(self.own[rows])
+        own = self.own[rows]
+        self._touch(own)
+        self.own_sets.release(own)
         self.own[rows] = 0
-        self._free.extend(int(row) for row in rows)
+        self._free.extend(rows.tolist())
+        numbers, counts = np.unique(own, return_counts=True)
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            self._unlist(number, count)
 
     def version(self, matchers: Sequence[Matcher]) -> int:
         """Changes whenever the series these matchers accept may have changed."""
@@ -75,24 +91,16 @@ class SeriesTable:
                 return max(self._base, self._versions.get(matcher.value, 0))
         return self._generation
 
-    def labels(self, row: int) -> Labels:
-        """The whole label set of one row."""
-        host = self.host_sets.labels(int(self.host_set[self.host[row]]))
-        return Labels.of({**host.as_dict(), **self.own_sets.labels(int(self.own[row])).as_dict()})
-
-    def find(self, matchers: Sequence[Matcher]) -> tuple[Frame, Place]:
-        """Label columns and places of the series all matchers accept."""
+    def find(self, matchers: Sequence[Matcher], rows_of_host: RowsOfHost) -> tuple[Frame, NDArray[np.int32]]:
+        """Label columns and rows of the series all matchers accept."""
         local = [m for m in matchers if not self.host_sets.has(m.name)]
-        wanted = np.ones(len(self.own_sets), np.bool_)
-        wanted[0] = False
-        for matcher in local:
-            wanted &= self.own_sets.accepted(matcher)
-        rows = np.flatnonzero(wanted[self.own[: self.size]])
-        for matcher in matchers:
-            if matcher not in local:
-                rows = rows[self._accepts(matcher, rows)]
-        hosts, host_of = np.unique(self.host[rows], return_inverse=True)
-        return self._frame(rows), Place(rows, hosts.astype(np.intp), host_of.reshape(-1).astype(np.intp))
+        shared = [m for m in matchers if m not in local]
+        rows = self._of_few_hosts(shared, rows_of_host) if not local else None
+        if rows is None:
+            rows = self._rows(self.own_sets.matching(local))
+        for matcher in shared:
+            rows = rows[self._accepts(matcher, rows)]
+        return self._frame(rows), rows
 
     def renew_symbols(self) -> None:
         """Start a new dictionary of the strings in use, when most of the old one is not."""
@@ -102,11 +110,54 @@ class SeriesTable:
             self.host_sets.recode(self.symbols)
             self._forget_versions()
 
+    def _of_few_hosts(self, matchers: Sequence[Matcher], rows_of_host: RowsOfHost) -> NDArray[np.int32] | None:
+        """Rows that one of these matchers can accept when that is only few hosts' rows."""
+        for matcher in matchers:
+            if matcher.match is Match.EQUAL and matcher.value:
+                sets = self.host_sets.matching((matcher,))
+                hosts = np.flatnonzero(np.isin(self.host_set, sets)) if len(sets) <= _FEW_HOSTS else ()
+                if len(sets) <= _FEW_HOSTS and len(hosts) <= _FEW_HOSTS:
+                    own = self._rows(self.own_sets.matching((matcher,)))
+                    return np.unique(np.concatenate([own, *(rows_of_host(int(host)) for host in hosts)]))
+        return None
+
+    def _rows(self, sets: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Rows that have one of these own sets, in order."""
+        wanted = sets.tolist()
+        single = [row for number in wanted if isinstance(row := self._rows_of[number], int)]
+        many = [self._listed(number) for number in wanted if not isinstance(self._rows_of[number], int)]
+        return np.sort(np.concatenate([np.array(single, np.int32), *many]))
+
+    def _listed(self, number: int) -> NDArray[np.int32]:
+        rows = np.array(self._rows_of[number], np.int32)
+        return np.unique(rows[self.own[rows] == number]) if number in self._gone else rows
+
+    def _list(self, number: int, row: int) -> None:
+        rows = self._rows_of.get(number)
+        if rows is None:
+            self._rows_of[number] = row
+        elif isinstance(rows, int):
+            self._rows_of[number] = array("i", (rows, row))
+        else:
+            rows.append(row)
+
+    def _unlist(self, number: int, count: int) -> None:
+        """Rows are struck off when many are gone; until then they are seen to be another's."""
+        if not self.own_sets.used(number):
+            del self._rows_of[number]
+            self._gone.pop(number, None)
+            return
+        gone = self._gone[number] = self._gone.get(number, 0) + count
+        rows = self._rows_of[number]
+        if not isinstance(rows, int) and gone * 2 > len(rows):
+            self._rows_of[number] = array("i", self._listed(number).tolist())
+            del self._gone[number]
+
     def _touch(self, own: NDArray[np.int32]) -> None:
         """Series of these label sets came or went: a selection that names another metric is still good."""
         self._generation += 1
-        for number in np.unique(own):
-            self._versions[self.own_sets.labels(int(number)).get(NAME)] = self._generation
+        for number in np.unique(own).tolist():
+            self._versions[self.own_sets.labels(number).get(NAME)] = self._generation
         if len(self._versions) > _MAX_NAMES:
             self._forget_versions()
 
@@ -114,21 +165,26 @@ class SeriesTable:
         self._generation += 1
         self._base, self._versions = self._generation, {}
 
-    def _row(self) -> int:
-        if self._free:
-            return self._free.pop()
-        if self.size == len(self.own):
-            self.own = np.concatenate([self.own, np.zeros_like(self.own)])
-            self.host = np.concatenate([self.host, np.zeros_like(self.host)])
-        self.size += 1
-        return self.size - 1
+    def _new_rows(self, count: int) -> NDArray[np.int32]:
+        """Rows that are free: as many as there are of the old ones only if that is enough."""
+        if 0 < count <= len(self._free):
+            rows = np.sort(np.array(self._free[-count:], np.int32))
+            del self._free[-count:]
+            return rows
+        self.size += count
+        if self.size > len(self.own):
+            more = np.zeros(max(self.size, len(self.own) * 5 // 4) - len(self.own), np.int32)
+            self.own, self.host = np.concatenate([self.own, more]), np.concatenate([self.host, more])
+        return np.arange(self.size - count, self.size, dtype=np.int32)
 
-    def _accepts(self, matcher: Matcher, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def _accepts(self, matcher: Matcher, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
         own, host = self.own[rows], self.host_set[self.host[rows]]
-        by_own, by_host = self.own_sets.accepted(matcher)[own], self.host_sets.accepted(matcher)[host]
-        return np.where(self.own_sets.column(matcher.name)[own] > 0, by_own, by_host)
+        mine, shared = self.own_sets.column(matcher.name)[own], self.host_sets.column(matcher.name)[host]
+        codes, inverse = np.unique(np.where(mine > 0, mine, shared), return_inverse=True)
+        verdicts = np.array([matcher.accepts(self.symbols.decode(int(code))) for code in codes], np.bool_)
+        return verdicts[inverse.reshape(-1)]
 
-    def _frame(self, rows: NDArray[np.intp]) -> Frame:
+    def _frame(self, rows: NDArray[np.int32]) -> Frame:
         own, host = self.own[rows], self.host_set[self.host[rows]]
         names = self.own_sets.names(np.unique(own)) | self.host_sets.names(np.unique(host))
         if len(names) * len(rows) > _MAX_CELLS:

@@ -1,14 +1,19 @@
-"""Label sets shared by many series, interned and counted; the labels a host's series share are one more such set.
+"""Label sets shared by many series, interned and counted, with an inverted index from label value to sets.
 
-Sparse by label name: an agent that invents names costs what it sends, not names times series.
+The labels a host's series share are one more such set. Sparse by label name: an agent that invents names costs what it
+sends, not names times series.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.head.matcher import Matcher
+from collector.head.matcher import Match, Matcher
 from collector.head.symbols import Symbols
 from collector.labels import Labels
+
+_Numbers = NDArray[np.int32]
 
 
 class LabelSets:
@@ -19,9 +24,10 @@ class LabelSets:
         self._sets: list[Labels | None] = [None]
         self._ids: dict[Labels, int] = {}
         self._free: list[int] = []
-        self._columns: dict[str, dict[int, int]] = {}
+        self._postings: dict[str, dict[int, int | set[int]]] = {}  # name -> value -> the set, or the sets
         self._dense: dict[str, NDArray[np.int32]] = {}
         self._uses = np.zeros(64, np.int64)
+        self.tags = np.full(64, -1, np.int16)  # a note of the caller's on each set, -1 for a new one
 
     def __len__(self) -> int:
         return len(self._sets)
@@ -45,6 +51,10 @@ class LabelSets:
         for number in np.unique(numbers[self._uses[numbers] == 0]):
             self._forget(int(number))
 
+    def used(self, number: int) -> bool:
+        """True while the set has a use."""
+        return bool(self._uses[number] > 0)
+
     def find(self, labels: Labels) -> int:
         """The number of a label set, -1 if it is not in use."""
         return self._ids.get(labels, -1)
@@ -55,41 +65,68 @@ class LabelSets:
 
     def has(self, name: str) -> bool:
         """True when any set has this label."""
-        return name in self._columns
+        return name in self._postings
 
     def names(self, numbers: NDArray[np.int32]) -> set[str]:
         """Label names of these sets, asked the shorter way round."""
-        if len(numbers) > len(self._columns):
-            return {name for name in self._columns if self.column(name)[numbers].any()}
-        return {name for number in numbers for name, _ in self.labels(int(number))}
+        if len(numbers) > 64 * len(self._postings):
+            return {name for name in self._postings if self.column(name)[numbers].any()}
+        return {name for number in numbers.tolist() for name, _ in self.labels(number)}
 
     def column(self, name: str) -> NDArray[np.int32]:
-        """Symbol of one label for every set number, 0 where it does not exist."""
-        if name not in self._columns:
-            return np.zeros(len(self._sets), np.int32)
+        """Symbol of one label for every set number, 0 where it does not exist; it may be longer than needed."""
+        if name not in self._postings:
+            return np.zeros(len(self._uses), np.int32)
         if name not in self._dense:
-            self._dense[name] = self._spread(self._columns[name])
+            self._dense[name] = self._spread(self._postings[name])
         return self._dense[name]
 
-    def accepted(self, matcher: Matcher) -> NDArray[np.bool_]:
-        """For every set number, whether the matcher accepts it; each distinct value is asked once."""
-        column = self.column(matcher.name)
-        codes, inverse = np.unique(column, return_inverse=True)
+    def matching(self, matchers: Sequence[Matcher]) -> NDArray[np.int32]:
+        """Numbers of the sets that all matchers accept, found from the label values and not by looking at every set."""
+        sure = [self._numbers(m) for m in matchers if not m.accepts("")]
+        found = min(sure, key=len) if sure else self._all()
+        for numbers in sure:
+            if numbers is not found:
+                found = np.intersect1d(found, numbers, assume_unique=True)
+        for matcher in matchers:
+            if matcher.accepts(""):
+                found = found[self.accepted(matcher, found)]
+        return found
+
+    def accepted(self, matcher: Matcher, numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """For each number, whether the matcher accepts its set; each distinct value is asked once."""
+        codes, inverse = np.unique(self.column(matcher.name)[numbers], return_inverse=True)
         verdicts = np.array([matcher.accepts(self._symbols.decode(int(code))) for code in codes], np.bool_)
         return verdicts[inverse.reshape(-1)]
 
     def recode(self, symbols: Symbols) -> None:
         """Move to another dictionary."""
         self._symbols = symbols
-        self._columns = {}
+        self._postings = {}
         self._dense = {}
         for number, labels in enumerate(self._sets):
             if labels is not None:
                 self._encode(number, labels)
 
-    def _spread(self, codes: dict[int, int]) -> NDArray[np.int32]:
-        dense = np.zeros(len(self._sets), np.int32)
-        dense[np.fromiter(codes.keys(), np.intp, len(codes))] = np.fromiter(codes.values(), np.int32, len(codes))
+    def _all(self) -> _Numbers:
+        return np.flatnonzero(self._uses[: len(self._sets)] > 0).astype(np.int32)
+
+    def _numbers(self, matcher: Matcher) -> _Numbers:
+        values = self._postings.get(matcher.name, {})
+        if matcher.match is Match.EQUAL:
+            code = self._symbols.find(matcher.value)
+            chosen = [values[code]] if code in values else []
+        else:
+            chosen = [sets for code, sets in values.items() if matcher.accepts(self._symbols.decode(code))]
+        flat: list[int] = []
+        for sets in chosen:
+            flat.extend([sets] if isinstance(sets, int) else sets)
+        return np.array(flat, np.int32)
+
+    def _spread(self, values: dict[int, int | set[int]]) -> NDArray[np.int32]:
+        dense = np.zeros(len(self._uses), np.int32)
+        for code, sets in values.items():
+            dense[sets if isinstance(sets, int) else list(sets)] = code
         return dense
 
     def _add(self, labels: Labels) -> int:
@@ -101,23 +138,43 @@ class LabelSets:
             self._sets.append(labels)
         if number >= len(self._uses):
             self._uses = np.concatenate([self._uses, np.zeros(len(self._uses), np.int64)])
+            self.tags = np.concatenate([self.tags, np.full(len(self.tags), -1, np.int16)])
+            self._dense.clear()
+        self.tags[number] = -1
         self._ids[labels] = number
         self._encode(number, labels)
         return number
 
     def _encode(self, number: int, labels: Labels) -> None:
-        self._dense.clear()
         for name, value in labels:
-            self._columns.setdefault(name, {})[number] = self._symbols.encode(value)
+            code = self._symbols.encode(value)
+            values = self._postings.setdefault(name, {})
+            sets = values.get(code)
+            if sets is None:
+                values[code] = number
+            elif isinstance(sets, int):
+                values[code] = {sets, number}
+            else:
+                sets.add(number)
+            if name in self._dense:
+                self._dense[name][number] = code
 
     def _forget(self, number: int) -> None:
-        labels = self.labels(number)
-        self._dense.clear()
-        for name, _ in labels:
-            codes = self._columns[name]
-            del codes[number]
-            if not codes:
-                del self._columns[name]
-        del self._ids[labels]
+        for name, value in self.labels(number):
+            self._unlist(name, self._symbols.encode(value), number)
+        del self._ids[self.labels(number)]
         self._sets[number] = None
         self._free.append(number)
+
+    def _unlist(self, name: str, code: int, number: int) -> None:
+        values = self._postings[name]
+        sets = values[code]
+        if isinstance(sets, set):
+            sets.discard(number)
+        if isinstance(sets, int) or not sets:
+            del values[code]
+        if name in self._dense:
+            self._dense[name][number] = 0
+        if not values:
+            del self._postings[name]
+            self._dense.pop(name, None)

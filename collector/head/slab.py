@@ -1,9 +1,10 @@
-"""Sample memory: one value row per series, one time row per host, in two arrays that grow together.
+"""Sample memory of one depth: a row of values per series, a row of times per block (series that share their slots).
 
-Slots of a host run from `begin` to `end`; all its series share them. A series without a sample in a slot holds STALE.
+Slots of a block run from `begin` to `end`. A series without a sample in a slot holds STALE. Nothing here knows a label.
 """
 
 import struct
+from array import array
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,109 +12,155 @@ from numpy.typing import NDArray
 STALE: float = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 _STALE_BITS = np.int64(0x7FF0000000000002)
 _STALE = np.array([_STALE_BITS]).view(np.float64)
-_FIRST_SLOTS = 32
+_FIRST = 64
+_LARGE = 100_000  # from here on arrays grow by an eighth: their memory is not free
+
+Run = slice | NDArray[np.int32]  # numbers of rows; a slice where they follow each other
 
 
 class Slab:
-    """Rows of values and times. Rows and slots are numbers the head gives; nothing here knows a label."""
+    """`slots` slots of every row and block. Rows and blocks are numbers given out here."""
 
-    def __init__(self, max_slots: int) -> None:
-        self.max_slots = max_slots
-        self.slots = min(_FIRST_SLOTS, max_slots)
-        self.values = np.empty((64, self.slots), np.float64)
-        self.times = np.zeros((64, self.slots), np.float64)
-        self.begin = np.zeros(64, np.intp)
-        self.end = np.zeros(64, np.intp)
-        self.marked = np.zeros(64, np.float64)  # time of the last slot that says "the host is silent"
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.samples = 0  # slots times rows, over all blocks
+        self.values = np.zeros((_FIRST, slots), np.float64)
+        self.times = np.zeros((_FIRST, slots), np.float64)
+        self.begin = np.zeros(_FIRST, np.int32)
+        self.end = np.zeros(_FIRST, np.int32)
+        self.width = np.zeros(_FIRST, np.int32)  # rows of a block
+        self.marked = np.zeros(_FIRST, np.float64)  # time of the last slot that says "the host is silent"
+        self._rows = self._blocks = 0
+        self._free_rows = array("i")
+        self._free_blocks = array("i")
 
     @property
     def bytes(self) -> int:
         """Memory of the arrays."""
-        return self.values.nbytes + self.times.nbytes + self.begin.nbytes + self.end.nbytes
+        return self.values.nbytes + self.times.nbytes + 20 * len(self.begin)
 
-    def reserve_rows(self, rows: int) -> None:
-        """Make room for this many series."""
-        if rows > len(self.values):
-            # refcheck off: selections keep row numbers, never views of this array.
-            self.values.resize((max(rows, len(self.values) * 3 // 2), self.slots), refcheck=False)
+    def add_rows(self, block: int, count: int) -> NDArray[np.int32]:
+        """Rows without a sample for new series of a block, one after the other where possible."""
+        if 0 < count <= len(self._free_rows):
+            rows = np.sort(np.array(self._free_rows[-count:], np.int32))
+            del self._free_rows[-count:]
+        else:
+            rows = np.arange(self._rows, self._rows + count, dtype=np.int32)
+            self._rows += count
+            if self._rows >= len(self.values):  # one row stays spare: a window may be read a little too far
+                # refcheck off: nobody keeps a view of this array.
+                self.values.resize((_grown(self._rows + 1, len(self.values)), self.slots), refcheck=False)
+        self.values[run(rows)] = _STALE
+        self.width[block] += count
+        self.samples += count * int(self.end[block] - self.begin[block])
+        return rows
 
-    def reserve_hosts(self, hosts: int) -> None:
-        """Make room for this many hosts."""
-        if hosts > len(self.times):
-            size = max(hosts, len(self.times) * 3 // 2)
-            self.times.resize((size, self.slots), refcheck=False)
-            self.begin.resize(size, refcheck=False)
-            self.end.resize(size, refcheck=False)
-            self.marked.resize(size, refcheck=False)
+    def free_rows(self, block: int, rows: NDArray[np.int32]) -> None:
+        """These series of a block are gone."""
+        self._free_rows.extend(rows.tolist())
+        self.width[block] -= len(rows)
+        self.samples -= len(rows) * int(self.end[block] - self.begin[block])
 
-    def clear_rows(self, rows: NDArray[np.intp]) -> None:
-        """No samples in these rows."""
-        self.values[rows] = _STALE
+    def add_block(self) -> int:
+        """A block without slots and rows."""
+        if self._free_blocks:
+            block = self._free_blocks.pop()
+        else:
+            block, self._blocks = self._blocks, self._blocks + 1
+            if self._blocks >= len(self.times):
+                size = _grown(self._blocks + 1, len(self.times))
+                self.times.resize((size, self.slots), refcheck=False)
+                for each in (self.begin, self.end, self.width, self.marked):
+                    each.resize(size, refcheck=False)
+        self.begin[block] = self.end[block] = self.width[block] = 0
+        self.marked[block] = 0.0
+        return block
 
-    def newest(self, host: int) -> float | None:
-        """Time of a host's newest slot, None without any."""
-        end = self.end[host]
-        return float(self.times[host, end - 1]) if end > self.begin[host] else None
+    def free_block(self, block: int, rows: NDArray[np.int32]) -> None:
+        """The block and the rows it still has are gone."""
+        self.free_rows(block, rows)
+        self._free_blocks.append(block)
 
-    def position(self, host: int, at: float) -> int | None:
+    def newest(self, block: int) -> float | None:
+        """Time of a block's newest slot, None without any."""
+        end = self.end[block]
+        return float(self.times[block, end - 1]) if end > self.begin[block] else None
+
+    def position(self, block: int, at: float) -> int | None:
         """Where a slot of this time goes; None where there is one already."""
-        begin, end = int(self.begin[host]), int(self.end[host])
-        if end == begin or self.times[host, end - 1] < at:
+        begin, end = int(self.begin[block]), int(self.end[block])
+        if end == begin or self.times[block, end - 1] < at:
             return end
-        place = begin + int(np.searchsorted(self.times[host, begin:end], at))
-        return None if self.times[host, place] == at else place
+        place = begin + int(np.searchsorted(self.times[block, begin:end], at))
+        return None if self.times[block, place] == at else place
 
-    def open_slot(self, host: int, rows: NDArray[np.intp], place: int, at: float) -> None:
-        """Open a slot at `place` (there must be room), later ones move up; all rows of the host are STALE in it."""
-        end = int(self.end[host])
+    def open_slot(self, block: int, rows: Run, place: int, at: float) -> None:
+        """Open a slot at `place` (there must be room), later ones move up; all rows of the block are STALE in it."""
+        end = int(self.end[block])
         if place < end:
-            self.times[host, place + 1 : end + 1] = self.times[host, place:end].copy()
-            self.values[rows, place + 1 : end + 1] = self.values[rows, place:end]
-        self.times[host, place] = at
+            self.times[block, place + 1 : end + 1] = self.times[block, place:end].copy()
+            self.values[rows, place + 1 : end + 1] = self.values[rows, place:end].copy()
+        self.times[block, place] = at
         self.values[rows, place] = _STALE
-        self.end[host] = end + 1
+        self.end[block] = end + 1
+        self.samples += int(self.width[block])
 
-    def make_room(self, host: int, rows: NDArray[np.intp], oldest: float) -> None:
-        """Room for one more slot: drop what is older than `oldest`, grow, and at the limit drop the oldest eighth."""
-        if self.end[host] < self.slots:
-            return
-        self.expire(host, oldest)
-        if self.begin[host] < self.slots // 8:
-            if self.slots < self.max_slots:
-                self._grow(min(self.max_slots, self.slots + self.slots // 2))
-                return
-            self.begin[host] += max(1, self.slots // 8)
-        self._slide(host, rows)
+    def push(self, block: int, at: float) -> int:
+        """A slot behind all others (there must be room) that the caller fills."""
+        end = int(self.end[block])
+        self.times[block, end] = at
+        self.end[block] = end + 1
+        self.samples += int(self.width[block])
+        return end
 
-    def expire(self, host: int, oldest: float) -> None:
-        """Forget the slots of a host before a time."""
-        begin, end = int(self.begin[host]), int(self.end[host])
-        self.begin[host] = begin + int(np.searchsorted(self.times[host, begin:end], oldest))
+    def push_all(
+        self, blocks: NDArray[np.intp], rows: NDArray[np.intp], at: float, values: NDArray[np.float64]
+    ) -> None:
+        """A slot behind all others for many blocks of one row each."""
+        end = self.end[blocks]
+        self.times[blocks, end] = at
+        self.values[rows, end] = values
+        self.end[blocks] = end + 1
+        self.samples += len(blocks)
 
-    def silent_since(self, hosts: NDArray[np.intp], oldest: float) -> NDArray[np.bool_]:
-        """Which of these hosts have no slot since a time."""
-        end = self.end[hosts]
-        return np.asarray((end == self.begin[hosts]) | (self.times[hosts, np.maximum(end - 1, 0)] < oldest))
+    def drop(self, block: int, slots: int) -> None:
+        """Forget the oldest slots."""
+        self.begin[block] += slots
+        self.samples -= slots * int(self.width[block])
 
-    def empty_rows(self, host: int, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of a host's rows have no sample left."""
-        return np.asarray(stale(self.values[rows, self.begin[host] : self.end[host]]).all(axis=1))
+    def expire(self, block: int, oldest: float) -> None:
+        """Forget the slots of a block before a time."""
+        begin, end = int(self.begin[block]), int(self.end[block])
+        self.drop(block, int(np.searchsorted(self.times[block, begin:end], oldest)))
 
-    def _slide(self, host: int, rows: NDArray[np.intp]) -> None:
-        begin, end = int(self.begin[host]), int(self.end[host])
-        self.times[host, : end - begin] = self.times[host, begin:end].copy()
-        self.values[rows, : end - begin] = self.values[rows, begin:end]
-        self.begin[host], self.end[host] = 0, end - begin
+    def slide(self, block: int, rows: Run) -> None:
+        """Move the slots to the front, so that there is room behind them."""
+        begin, end = int(self.begin[block]), int(self.end[block])
+        self.times[block, : end - begin] = self.times[block, begin:end].copy()
+        self.values[rows, : end - begin] = self.values[rows, begin:end].copy()
+        self.begin[block], self.end[block] = 0, end - begin
 
-    def _grow(self, slots: int) -> None:
-        for name in ("values", "times"):
-            old: NDArray[np.float64] = getattr(self, name)
-            new = np.zeros((len(old), slots), np.float64)
-            new[:, : self.slots] = old
-            setattr(self, name, new)
-        self.slots = slots
+    def empty_rows(self, block: int, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of a block's rows have no sample left."""
+        return np.asarray(stale(self.values[rows, self.begin[block] : self.end[block]]).all(axis=1))
 
 
 def stale(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Where values are the staleness marker; an ordinary NaN is a value."""
     return np.asarray(np.ascontiguousarray(values).view(np.int64) == _STALE_BITS)
+
+
+def run(rows: NDArray[np.int32]) -> Run:
+    """The same numbers as a slice where they follow each other: smaller to keep, faster to use."""
+    if len(rows) and int(rows[-1]) - int(rows[0]) == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows.astype(np.int32)
+
+
+def listed(rows: Run) -> NDArray[np.int32]:
+    """The numbers of a run."""
+    return np.arange(rows.start, rows.stop, dtype=np.int32) if isinstance(rows, slice) else rows
+
+
+def _grown(needed: int, size: int) -> int:
+    return max(needed, size + size // 8 if size > _LARGE else size * 2)

@@ -1,5 +1,7 @@
 """Facts about the head, and a state machine against a dict of lists."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from numpy.typing import NDArray
 
-from collector.head import STALE, Head, HeadError, Match, Matcher, UnknownSchemaError
+from collector.head import STALE, Head, HeadError, Match, Matcher, UnknownSchemaError, Want
 from collector.labels import Labels
 
 NAMES = ("up", "load", "temp", "disk")
@@ -172,7 +174,7 @@ def test_retention_bounds_memory() -> None:
     head.register("1", b"s", series("a", "up"))
     for at in range(0, 100_000, 10):
         head.append("1", b"s", float(at), None, numbers(at))
-    assert head._slab.slots == 32
+    assert [slab.slots for slab in head._memory.slabs] == [32]
     assert head.stats.samples <= 32
 
 
@@ -218,17 +220,121 @@ def test_many_hosts_and_names_come_and_go_without_a_trace() -> None:
             head.append(f"{host}", f"{turn}".encode(), at, None, np.arange(20.0))
         head.compact(at + 500.0)
     assert head.stats.series == 0
-    assert len(head._slab.values) < 2000
+    assert sum(len(slab.values) for slab in head._memory.slabs) < 2100
     assert (head._table.own_sets.live, head._table.host_sets.live) == (0, 0)
 
 
-def test_longer_windows_may_be_asked_for_later() -> None:
-    head = Head(retention=1e6, max_samples=40)
-    head.register("1", b"s", series("a", "up"))
-    head.max_samples = 100
-    for at in range(100):
-        head.append("1", b"s", float(at), None, numbers(at))
-    assert (head.max_samples, len(windows(head, -1, 100)[series("a", "up")[0]])) == (100, 100)
+def want(name: str, seconds: float) -> Want:
+    return Want((Matcher("__name__", Match.EQUAL, name),), seconds)
+
+
+def fill(head: Head, times: range, step: float = 15.0) -> None:
+    for tick in times:
+        head.append("1", b"s", tick * step, None, numbers(tick, -tick))
+
+
+def kept(head: Head, name: str, end: float, seconds: float) -> list[float]:
+    got = head.select((Matcher("__name__", Match.EQUAL, name),), end - seconds, end).windows()
+    return got.values[0, : got.counts[0]].tolist()
+
+
+def test_only_what_is_wanted_has_a_window() -> None:
+    head = Head()
+    head.demand([want("up", 300.0)])
+    head.register("1", b"s", series("a", "up", "load"))
+    fill(head, range(1, 401))
+    assert kept(head, "up", 6000.0, 300.0) == list(range(381, 401))
+    assert newest(head, 6000.0) == {"a.up": 400, "a.load": -400}
+    with pytest.raises(HeadError, match="only the newest values of these series are kept"):
+        kept(head, "load", 6000.0, 300.0)
+    assert head.stats.samples < 100
+
+
+def test_a_longer_window_fills_and_a_shorter_one_is_cut() -> None:
+    head = Head()
+    head.demand([want("up", 300.0), want("load", 300.0)])
+    head.register("1", b"s", series("a", "up", "load"))
+    fill(head, range(1, 31))
+    head.demand([want("up", 600.0)])
+    fill(head, range(31, 61))
+    assert kept(head, "up", 900.0, 600.0) == list(range(21, 61))
+    with pytest.raises(HeadError, match="only the newest"):
+        kept(head, "load", 900.0, 300.0)
+    head.demand([want("load", 300.0)])
+    fill(head, range(61, 66))
+    assert kept(head, "load", 975.0, 300.0)[-5:] == [-61, -62, -63, -64, -65]
+    head.demand([], rest=None)
+    fill(head, range(66, 68))
+    assert kept(head, "load", 1005.0, 300.0)[-2:] == [-66, -67]
+
+
+def test_charts_of_wanted_series_go_an_hour_back() -> None:
+    head = Head()
+    head.demand([want("up", 300.0)])
+    head.register("1", b"s", series("a", "up", "load"))
+    fill(head, range(1, 401))
+    hour = kept(head, "up", 6000.0, 3600.0)
+    assert hour[-20:] == list(range(381, 401))
+    assert 4 * 120 / 15 <= hour[0] - 160 + 4 * 120 / 15 <= 48
+    assert all(after - before <= 8 for before, after in pairwise(hour))
+    assert newest(head, 3000.0, Matcher("__name__", Match.EQUAL, "up"))["a.up"] == pytest.approx(200, abs=8)
+
+
+def test_own_series_are_kept_by_demand_too() -> None:
+    head = Head()
+    head.demand([want("up", 300.0)])
+    one, two = series("a", "up", "load")
+    for tick in range(1, 601):
+        head.set([one, two], [float(tick), float(-tick)], float(tick))
+    assert kept(head, "up", 600.0, 300.0) == list(range(301, 601))
+    head.demand([want("load", 60.0)])
+    for tick in range(601, 701):
+        head.set([one, two], [float(tick), float(-tick)], float(tick))
+    assert kept(head, "load", 700.0, 60.0) == list(range(-641, -701, -1))
+    assert newest(head, 700.0) == {"a.up": 700, "a.load": -700}
+
+
+def test_a_matcher_on_a_shared_label_keeps_the_window() -> None:
+    head = Head()
+    matchers = (Matcher("__name__", Match.REGEX, "u.*"), Matcher("instance", Match.EQUAL, "a"))
+    head.demand([Want(matchers, 300.0)])
+    head.register("1", b"s", series("a", "up", "load"))
+    fill(head, range(1, 41))
+    assert kept(head, "up", 600.0, 300.0) == list(range(21, 41))
+
+
+def test_ten_thousand_schema_changes_leave_nothing_behind() -> None:
+    head = Head(retention=100)
+    head.demand([want("m0", 60.0)])
+    sizes = []
+    for turn in range(10_000):
+        at = turn * 15.0
+        name = f"{turn}".encode()
+        head.register("1", name, [Labels.of(__name__=f"m{i}", instance="a", turn=f"{turn}") for i in range(5)])
+        head.append("1", name, at, None, np.arange(5.0))
+        if turn % 100 == 99:
+            head.compact(at)
+            sizes.append((head.stats.bytes, head.stats.series, head._table.own_sets.live, len(head._table.symbols)))
+    assert max(size for size, *_ in sizes[10:]) == sizes[10][0]
+    assert max(live for _, live, *_ in sizes) < 100
+    assert max(sets for _, _, sets, _ in sizes) < 700
+    assert max(symbols for *_, symbols in sizes) < 40_000
+
+
+def test_counted_sizes_are_the_real_ones() -> None:
+    head = Head(retention=200)
+    head.demand([want("up", 60.0)])
+    for turn in range(50):
+        for host in ("1", "2"):
+            head.register(host, f"{turn // 5}".encode(), series(host, "up", f"m{turn // 5}"))
+            head.append(host, f"{turn // 5}".encode(), turn * 15.0, None, numbers(1, 2))
+        head.set(series("own", "up"), [1.0], turn * 15.0)
+        head.compact(turn * 15.0)
+        blocks = [b for h in (*head._hosts.values(), *head._singles.values()) for b in h.blocks.values()]
+        assert head.stats.samples == sum(int(b.slab.end[b.index] - b.slab.begin[b.index]) * b.size for b in blocks)
+    head.remove("1")
+    head.remove("2")
+    assert head.stats.series == 1
 
 
 def test_own_series_nobody_sets_any_more_are_forgotten() -> None:

@@ -1,0 +1,195 @@
+"""Which block of which slab a host's series of one kind are in; blocks that need more slots move to a deeper slab."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.head.demand import ALL, CHART_SECONDS, KINDS, LENGTHS, NEWEST, THIN, slots_of
+from collector.head.selection import Part
+from collector.head.slab import Run, Slab, listed, run
+
+_KEPT_OF_NEWEST = 2
+
+
+@dataclass(slots=True)
+class Block:
+    """Series of one host that share their slots: their rows in the table, and in the same order in the slab."""
+
+    host: int
+    kind: int
+    most: int  # slots it may have
+    slab: Slab
+    index: int
+    rows: Run
+    spots: Run
+
+    @property
+    def size(self) -> int:
+        """How many series."""
+        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
+
+    def ended(self, used: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Its rows that are not among these and have no sample left."""
+        rows = listed(self.rows)
+        lost = ~np.isin(rows, used)
+        if not lost.any():
+            return rows[:0]
+        return rows[lost][self.slab.empty_rows(self.index, listed(self.spots)[lost])]
+
+    @property
+    def newest(self) -> float | None:
+        """Time of the newest slot, None without any."""
+        return self.slab.newest(self.index)
+
+
+class Memory:
+    """All slabs. `spot[row]` and `thin[row]` are a row's places in the slab of its kind and in that of the charts."""
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.slabs: list[Slab] = []
+        self._by_depth: dict[int, int] = {}
+        self.kind = np.zeros(64, np.int8)
+        self.spot = np.zeros(64, np.int32)
+        self.thin = np.full(64, -1, np.int32)
+        self.slab_of = np.full((KINDS, 64), -1, np.int16)
+        self.block_of = np.zeros((KINDS, 64), np.int32)
+        self.layout = 0  # changes when rows that exist move
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the arrays."""
+        own = (self.kind, self.spot, self.thin, self.slab_of, self.block_of)
+        return sum(slab.bytes for slab in self.slabs) + sum(each.nbytes for each in own)
+
+    @property
+    def samples(self) -> int:
+        """Slots times series, kept as it changes."""
+        return sum(slab.samples for slab in self.slabs)
+
+    def reserve(self, rows: int, hosts: int) -> None:
+        """Make room for this many rows of the table and hosts."""
+        if rows > len(self.kind):
+            more = max(rows, len(self.kind) * 5 // 4) - len(self.kind)
+            self.kind = np.concatenate([self.kind, np.zeros(more, np.int8)])
+            self.spot = np.concatenate([self.spot, np.zeros(more, np.int32)])
+            self.thin = np.concatenate([self.thin, np.full(more, -1, np.int32)])
+        known = self.slab_of.shape[1]
+        if hosts > known:
+            more = max(hosts, known * 3 // 2) - known
+            self.slab_of = np.concatenate([self.slab_of, np.full((KINDS, more), -1, np.int16)], axis=1)
+            self.block_of = np.concatenate([self.block_of, np.zeros((KINDS, more), np.int32)], axis=1)
+
+    def open(self, host: int, kind: int, most: int, slots: int = 0) -> Block:
+        """An empty block for a host's series of a kind; of `slots` slots, or as many as the kind usually needs."""
+        depth = slots or slots_of(kind, self.interval, most)
+        slab = self._slab(depth)
+        nothing = np.zeros(0, np.int32)
+        block = Block(host, kind, max(depth, most), slab, slab.add_block(), nothing, nothing)
+        self.slab_of[kind, host] = self._by_depth[depth]
+        self.block_of[kind, host] = block.index
+        return block
+
+    def add(self, block: Block, rows: NDArray[np.int32]) -> None:
+        """More series of the block, without a sample."""
+        spots = block.slab.add_rows(block.index, len(rows))
+        block.rows = run(np.concatenate([listed(block.rows), rows]))
+        block.spots = run(np.concatenate([listed(block.spots), spots]))
+        self._note(block, rows, spots)
+
+    def remove(self, block: Block, rows: NDArray[np.int32]) -> None:
+        """These series are not the block's any more."""
+        mine, spots = listed(block.rows), listed(block.spots)
+        gone = np.isin(mine, rows)
+        block.slab.free_rows(block.index, spots[gone])
+        block.rows, block.spots = run(mine[~gone]), run(spots[~gone])
+        if block.kind == THIN:
+            self.thin[mine[gone]] = -1
+
+    def close(self, block: Block) -> None:
+        """The block is gone with all it has."""
+        block.slab.free_block(block.index, listed(block.spots))
+        self.slab_of[block.kind, block.host] = -1
+        if block.kind == THIN:
+            self.thin[listed(block.rows)] = -1
+
+    def make_room(self, block: Block, oldest: float) -> None:
+        """Room for one more slot: drop what is too old, else grow, and at the limit drop the oldest eighth."""
+        slab, index = block.slab, block.index
+        if slab.end[index] < slab.slots:
+            return
+        if block.kind == NEWEST:
+            slab.drop(index, slab.slots - int(slab.begin[index]) - _KEPT_OF_NEWEST)
+        else:
+            length = CHART_SECONDS if block.kind == THIN else LENGTHS[block.kind] if block.kind < ALL else np.inf
+            slab.expire(index, max(oldest, float(slab.times[index, slab.slots - 1]) - length))
+            if slab.begin[index] < max(1, slab.slots // 16):
+                if slab.slots < block.most:
+                    self._deepen(block, min(block.most, slab.slots + max(8, slab.slots // 2)))
+                    return
+                slab.drop(index, max(1, slab.slots // 8))
+        slab.slide(index, block.spots)
+
+    def load(self, block: Block, times: NDArray[np.float64], values: NDArray[np.float64], marked: float) -> None:
+        """Samples of a block that has none yet: a row of values per series, a column per time."""
+        slab, index = block.slab, block.index
+        slab.times[index, : len(times)] = times
+        slab.values[block.spots, : len(times)] = values
+        slab.end[index] = len(times)
+        slab.marked[index] = marked
+        slab.samples += len(times) * block.size
+
+    def parts(
+        self,
+        series: NDArray[np.intp],
+        hosts: NDArray[np.int32],
+        kinds: NDArray[np.integer[Any]],
+        spots: NDArray[np.int32],
+        size: int,
+    ) -> tuple[Part, ...]:
+        """The slabs these series' samples are in, `series` being their places among `size` of a selection."""
+        slabs, blocks = self.slab_of[kinds, hosts], self.block_of[kinds, hosts]
+        found = []
+        for number in np.unique(slabs).tolist():
+            mine = np.flatnonzero(slabs == number)
+            slab = self.slabs[number]
+            distinct, block_of = np.unique(blocks[mine], return_inverse=True)
+            places = None if len(mine) == size else series[mine]
+            base = spots[mine].astype(np.intp) * slab.slots
+            found.append(Part(slab, places, distinct.astype(np.intp), block_of.reshape(-1).astype(np.intp), base))
+        return tuple(found)
+
+    def _deepen(self, block: Block, slots: int) -> None:
+        """To a slab with more slots."""
+        old, index, spots = block.slab, block.index, block.spots
+        slab = self._slab(slots)
+        begin, end = int(old.begin[index]), int(old.end[index])
+        block.slab, block.index = slab, slab.add_block()
+        rows = listed(block.rows)
+        moved = slab.add_rows(block.index, len(rows))
+        slab.times[block.index, : end - begin] = old.times[index, begin:end]
+        block.spots = run(moved)
+        slab.values[block.spots, : end - begin] = old.values[spots, begin:end]
+        slab.end[block.index] = end - begin
+        slab.marked[block.index] = old.marked[index]
+        slab.samples += (end - begin) * len(rows)
+        old.free_block(index, listed(spots))
+        self.slab_of[block.kind, block.host] = self._by_depth[slots]
+        self.block_of[block.kind, block.host] = block.index
+        self._note(block, rows, moved)
+        self.layout += 1
+
+    def _note(self, block: Block, rows: NDArray[np.int32], spots: NDArray[np.int32]) -> None:
+        if block.kind == THIN:
+            self.thin[rows] = spots
+        else:
+            self.kind[rows] = block.kind
+            self.spot[rows] = spots
+
+    def _slab(self, depth: int) -> Slab:
+        if depth not in self._by_depth:
+            self._by_depth[depth] = len(self.slabs)
+            self.slabs.append(Slab(depth))
+        return self.slabs[self._by_depth[depth]]
