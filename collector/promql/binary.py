@@ -3,29 +3,26 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collector.head import Frame
 from collector.promql.arithmetic import calculate
 from collector.promql.errors import EvaluationError
 from collector.promql.join import Join, join
 from collector.promql.nodes import Binary, Matching, Operator
-from collector.promql.rows import Mask, Rows, refuse_duplicates
+from collector.promql.rows import Floats, Index, Mask, Rows, refuse_duplicates, spread
 
 
-def scalars(operator: Operator, left: float, right: float) -> float:
-    """A number from two numbers."""
-    return float(calculate(operator, np.asarray(left), np.asarray(right)))
+def scalars(operator: Operator, left: Floats, right: Floats) -> Floats:
+    """Numbers from numbers."""
+    return calculate(operator, left, right)
 
 
-def with_scalar(node: Binary, rows: Rows, scalar: float, *, swapped: bool) -> Rows:
+def with_scalar(node: Binary, rows: Rows, scalar: Floats, *, swapped: bool) -> Rows:
     """A vector and a number; `swapped` when the number stands left. A NaN threshold proves nothing."""
-    number = np.asarray(scalar, np.float64)
-    values = calculate(node.operator, number, rows.values) if swapped else calculate(node.operator, rows.values, number)
+    values = calculate(node.operator, scalar, rows.values) if swapped else calculate(node.operator, rows.values, scalar)
     if not node.operator.compares:
         return rows.with_values(values)
-    known = rows.known if scalar == scalar else np.zeros_like(rows.known)  # noqa: PLR0124  # NaN is not itself
-    compared = replace(rows, known=known)
+    compared = replace(rows, known=rows.known & ~np.isnan(scalar)) if np.isnan(scalar).any() else rows
     return compared.with_values(values) if node.as_bool else compared.only(values != 0.0)
 
 
@@ -36,16 +33,13 @@ def vectors(node: Binary, left: Rows, right: Rows) -> Rows:
     found = join(many.frame, one.frame, node.matching)
     if not one.frame.size:
         return _unmatched(node, many)
-    index = _pairs(found, many, one, node.matching)
-    matched = index >= 0
-    present = matched & many.present & one.present[index]
+    many, other, matched, frame = _paired(node, many, one, found)
+    lefts, rights = (other.values, many.values) if swapped else (many.values, other.values)
+    values = calculate(node.operator, lefts, rights)
+    present = matched & many.present & other.present
     if not node.matching.many:
         _refuse_many_left(found, present)
-    frame = _frame(node, many.frame, one.frame, index)
-    lefts, rights = (one.values[index], many.values) if swapped else (many.values, one.values[index])
-    known = many.known & matched & one.known[index]
-    rows = Rows(frame, lefts, present, known, many.lost | (matched & one.lost[index]))
-    values = calculate(node.operator, lefts, rights)
+    rows = Rows(frame, lefts, present, many.known & matched & other.known, many.lost | (matched & other.lost))
     if _filters(node):
         kept = rows.only(values != 0.0)
         refuse_duplicates(kept)
@@ -59,28 +53,60 @@ def _filters(node: Binary) -> bool:
 
 def _unmatched(node: Binary, many: Rows) -> Rows:
     """Nothing on the other side."""
-    none = np.zeros(many.frame.size, np.bool_)
+    none = np.zeros(many.present.shape, np.bool_)
     return Rows(_frame(node, many.frame, many.frame, np.full(many.frame.size, -1)), many.values, none, none, many.lost)
 
 
-def _pairs(found: Join, many: Rows, one: Rows, matching: Matching) -> NDArray[np.intp]:
-    """The one-side row of each many-side row, -1 for none. A row that is present wins over one that is not."""
-    if found.index is not None:
-        return found.index
+def _paired(node: Binary, many: Rows, one: Rows, found: Join) -> tuple[Rows, Rows, Mask, Frame]:
+    """Both sides with a row for each pair, which of these are pairs and not a many-side row alone, and their labels."""
+    index = found.index
+    if index is None:
+        chosen = _chosen(found, many, one, node.matching)
+        if len(chosen) == 1 or not node.matching.include:
+            frame = _frame(node, many.frame, one.frame, chosen[0])
+            return many, _other(one, chosen), chosen >= 0, frame
+        return _changing(node, many, one, chosen)
+    other = Rows(one.frame, one.values[:, index], one.present[:, index], one.known[:, index], one.lost[:, index])
+    matched = np.broadcast_to(index >= 0, many.present.shape)
+    return many, other, matched, _frame(node, many.frame, one.frame, index)
+
+
+def _other(one: Rows, chosen: Index) -> Rows:
+    steps = np.arange(len(chosen))[:, None]
+    masks = (one.present[steps, chosen], one.known[steps, chosen], one.lost[steps, chosen])
+    return Rows(one.frame, one.values[steps, chosen], *masks)
+
+
+def _changing(node: Binary, many: Rows, one: Rows, chosen: Index) -> tuple[Rows, Rows, Mask, Frame]:
+    """Labels taken from the other side change when its row does: one row for every pair that there was at any step."""
+    size = one.frame.size + 1
+    keys = np.unique(np.arange(many.frame.size) * size + chosen + 1)
+    lefts, rights = keys // size, keys % size - 1
+    now = chosen[:, lefts] == rights
+    frame = _frame(node, many.frame.take(lefts), one.frame, rights)
+    lefts_of = Rows(many.frame, many.values[:, lefts], *(m[:, lefts] for m in (many.present, many.known, many.lost)))
+    other = Rows(one.frame, one.values[:, rights], *(m[:, rights] for m in (one.present, one.known, one.lost)))
+    return lefts_of, other, now & (rights >= 0), frame
+
+
+def _chosen(found: Join, many: Rows, one: Rows, matching: Matching) -> Index:
+    """The one-side row of each many-side row at each step, -1 for none; a row that is present wins."""
     _refuse_many_right(found, many, one, matching)
-    row_of = np.full(found.size, -1, np.intp)
+    row_of = np.full((one.steps, found.size), -1, np.intp)
     for mask in (one.known, one.present):
-        rows = np.flatnonzero(mask)
-        row_of[found.right[rows]] = rows
-    return row_of[found.left]
+        steps, rows = np.nonzero(mask)
+        row_of[steps, found.right[rows]] = rows
+    return row_of[:, found.left]
 
 
 def _refuse_many_right(found: Join, many: Rows, one: Rows, matching: Matching) -> None:
-    counts = np.bincount(found.right[one.present], minlength=found.size)
-    if not many.present.any() or not (counts > 1).any():
+    ids = spread(found.right, found.size, one.steps)
+    counts = np.bincount(ids[one.present.reshape(-1)], minlength=found.size * one.steps)
+    crowded = np.asarray((counts.reshape(one.steps, -1) > 1) & many.present.any(axis=1, keepdims=True))
+    if not crowded.any():
         return
-    group = int(np.argmax(counts > 1))
-    rows = np.flatnonzero(one.present & (found.right == group))[:2]
+    step, group = np.argwhere(crowded)[0].tolist()
+    rows = np.flatnonzero(one.present[step] & (found.right == group))[:2]
     pair = ", ".join(sorted(str(labels) for labels in one.frame.labels(rows.tolist())))
     side = "left" if matching.many == "right" else "right"
     raise EvaluationError(
@@ -90,13 +116,14 @@ def _refuse_many_right(found: Join, many: Rows, one: Rows, matching: Matching) -
 
 
 def _refuse_many_left(found: Join, present: Mask) -> None:
-    if not found.left_unique and bool((np.bincount(found.left[present], minlength=1) > 1).any()):
+    ids = spread(found.left, found.size, len(present))
+    if not found.left_unique and bool((np.bincount(ids[present.reshape(-1)], minlength=1) > 1).any()):
         raise EvaluationError(
             "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
         )
 
 
-def _frame(node: Binary, many: Frame, one: Frame, index: NDArray[np.intp]) -> Frame:
+def _frame(node: Binary, many: Frame, one: Frame, index: Index) -> Frame:
     """The result's labels: without the name unless a filter keeps it."""
     matching, base = node.matching, many if _filters(node) else many.nameless
     if not matching.many:
@@ -112,7 +139,7 @@ def _matched_labels(matching: Matching, base: Frame) -> Frame:
     return base.keep(matching.labels) if matching.on else base.without(matching.labels)
 
 
-def _included(base: Frame, one: Frame, index: NDArray[np.intp], names: tuple[str, ...]) -> Frame:
+def _included(base: Frame, one: Frame, index: Index, names: tuple[str, ...]) -> Frame:
     columns = dict(base.columns)
     none = np.zeros(base.size, np.int32)
     for name in names:

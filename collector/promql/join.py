@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collector.head import Frame
 from collector.head.frame import concat, group
 from collector.labels import NAME
 from collector.promql.nodes import Matching
-from collector.promql.rows import Mask
+from collector.promql.rows import Index, Mask, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +18,24 @@ class Join:
     `index` is the right row of each left row (-1: none) where the right side has at most one row per group, else None.
     """
 
-    left: NDArray[np.intp]
-    right: NDArray[np.intp]
+    left: Index
+    right: Index
     size: int
     left_unique: bool
-    index: NDArray[np.intp] | None
+    index: Index | None
     keeps: Frame  # the right frame: alive as long as its join, for the key is its id
 
     def any_right(self, mask: Mask) -> Mask:
-        """For each left row, whether its group has a right row in a mask."""
-        return self.groups_with(self.right, mask)[self.left]
+        """For each left row, whether its group has a right row in a mask, step by step."""
+        return self._groups_with(self.right, mask)[:, self.left]
 
     def any_left(self, mask: Mask) -> Mask:
-        """For each right row, whether its group has a left row in a mask."""
-        return self.groups_with(self.left, mask)[self.right]
+        """For each right row, whether its group has a left row in a mask, step by step."""
+        return self._groups_with(self.left, mask)[:, self.right]
 
-    def groups_with(self, ids: NDArray[np.intp], mask: Mask) -> Mask:
-        """Which groups have a row in a mask."""
-        found = np.zeros(self.size, np.bool_)
-        found[ids[mask]] = True
+    def _groups_with(self, ids: Index, mask: Mask) -> Mask:
+        found = np.zeros((len(mask), self.size), np.bool_)
+        found.reshape(-1)[spread(ids, self.size, len(mask))[mask.reshape(-1)]] = True
         return found
 
 
@@ -67,11 +65,11 @@ def _join(left: Frame, right: Frame, names: frozenset[str]) -> Join:
     )
 
 
-def _unique(ids: NDArray[np.intp], size: int) -> bool:
+def _unique(ids: Index, size: int) -> bool:
     return bool((np.bincount(ids, minlength=size) <= 1).all())
 
 
-def _index(left: NDArray[np.intp], right: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+def _index(left: Index, right: Index, size: int) -> Index:
     row_of = np.full(size, -1, np.intp)
     row_of[right] = np.arange(len(right))
     return row_of[left]

@@ -15,6 +15,8 @@ _TOKEN = re.compile(
       | (?P<sign>==|!=|<=|>=|=~|!~|.)""",
     re.VERBOSE | re.DOTALL,
 )
+_NOTHING = re.compile(r"0(?:\.0*)?|(?:0(?:ms|[smhdwy]))+")
+ZERO = "291y7d13h"  # stands for an offset of zero; longer than any the plan accepts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +42,28 @@ def column_of(text: str, word: str, occurrence: int = 1) -> int:
     return places[min(occurrence, len(places)) - 1] if places else 1
 
 
-def subquery_column(text: str) -> int:
-    """1-based column of the first bracket with a colon in it; 1 without any."""
-    opened = 0
-    for token in tokens(text):
-        if token.text == "[":
-            opened = token.start + 1
-        elif opened and token.kind != "string" and ":" in token.text:
-            return opened
-        elif token.text == "]":
-            opened = 0
-    return 1
+def for_parser(text: str) -> str:
+    """The same expression as the parser reads it like Prometheus.
 
-
-def without_raw_strings(text: str) -> str:
-    """The same text with `raw` strings in double quotes: the parser would read escapes in them, Prometheus does not."""
-    pieces, done = [], 0
+    `raw` strings go into double quotes, for the parser would read escapes in them; an offset of zero, which it
+    refuses, becomes `ZERO`, which the plan takes for none.
+    """
+    pieces, done, before = list[str](), 0, ""
     for token in tokens(text):
-        if token.kind == "string" and token.text[0] == "`":
-            body = token.text[1:-1].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            pieces += [text[done : token.start], f'"{body}"']
+        written = _for_parser(token, before)
+        if written != token.text:
+            pieces += [text[done : token.start], written]
             done = token.start + len(token.text)
+        if token.text not in {"-", "+"}:
+            before = token.text.lower()
     return "".join([*pieces, text[done:]])
+
+
+def _for_parser(token: Token, before: str) -> str:
+    if token.kind == "string" and token.text[0] == "`":
+        body = token.text[1:-1].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{body}"'
+    return ZERO if before == "offset" and _NOTHING.fullmatch(token.text) else token.text
 
 
 def _unquoted(token: Token) -> str | None:

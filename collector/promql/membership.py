@@ -32,15 +32,15 @@ def _or(found: Join, left: Rows, right: Rows) -> Rows:
     """Known where each side that has the label set knows it: either one could make it true."""
     frame = left.frame.memo(("or", id(right.frame)), lambda: (concat(left.frame, right.frame), right.frame))[0]
     twins = join(left.frame, right.frame, Matching())
-    nowhere_right = ~twins.any_right(np.ones(right.frame.size, np.bool_))
-    nowhere_left = ~twins.any_left(np.ones(left.frame.size, np.bool_))
+    nowhere_right = ~twins.any_right(np.ones((1, right.frame.size), np.bool_))
+    nowhere_left = ~twins.any_left(np.ones((1, left.frame.size), np.bool_))
     left_known = left.known & (nowhere_right | twins.any_right(right.known))
     right_known = right.known & (nowhere_left | twins.any_left(left.known))
     present = right.present & ~found.any_left(left.present)
     return Rows(
         frame,
-        np.concatenate([left.values, right.values]),
-        np.concatenate([left.present, present]),
-        np.concatenate([left_known, right_known]),
-        np.concatenate([left.lost, right.lost]),
+        np.concatenate([left.values, right.values], axis=1),
+        np.concatenate([left.present, present], axis=1),
+        np.concatenate([left_known, right_known], axis=1),
+        np.concatenate([left.lost, right.lost], axis=1),
     )

@@ -55,12 +55,20 @@ class Text:
     value: str
 
 
+class Edge(StrEnum):
+    """The ends of the evaluated range; an evaluation at one time has both there."""
+
+    START = "start"
+    END = "end"
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """The newest sample of each matching series, `offset` seconds ago."""
+    """The newest sample of each matching series, `offset` seconds before the evaluation or the `pinned` time (@)."""
 
     matchers: tuple[Matcher, ...]
     offset: float = 0.0
+    pinned: float | Edge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,17 @@ class Range:
 
     selector: Selector
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """The operand at every whole multiple of `step` in the last `seconds`; only an argument."""
+
+    operand: "Node"
+    seconds: float
+    step: float
+    offset: float = 0.0
+    pinned: float | Edge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +137,7 @@ class Binary:
     as_bool: bool = False
 
 
-Node = Number | Text | Selector | Range | Negate | Call | Aggregate | Binary
+Node = Number | Text | Selector | Range | Subquery | Negate | Call | Aggregate | Binary
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +155,7 @@ def operands(node: Node) -> tuple[Node, ...]:
     match node:
         case Range(selector=selector):
             return (selector,)
-        case Negate(operand=operand):
+        case Negate(operand=operand) | Subquery(operand=operand):
             return (operand,)
         case Call(arguments=arguments):
             return arguments

@@ -16,11 +16,12 @@ from collector.promql import guard
 from collector.promql.aggregate import AGGREGATIONS
 from collector.promql.call import FUNCTIONS
 from collector.promql.errors import PlanError
-from collector.promql.lexer import column_of, subquery_column, tokens, without_raw_strings
+from collector.promql.lexer import ZERO, column_of, for_parser, tokens
 from collector.promql.nodes import (
     Aggregate,
     Binary,
     Call,
+    Edge,
     Matching,
     Negate,
     Node,
@@ -29,12 +30,17 @@ from collector.promql.nodes import (
     Plan,
     Range,
     Selector,
+    Subquery,
     Text,
 )
 from collector.promql.survey import is_scalar, reach
 
 _MATCHES = {"Equal": Match.EQUAL, "NotEqual": Match.NOT_EQUAL, "Re": Match.REGEX, "NotRe": Match.NOT_REGEX}
 _MANY = {"ManyToOne": "left", "OneToMany": "right"}
+_EDGES = {"start()": Edge.START, "end()": Edge.END}
+_DEFAULT_STEP = 60.0  # of a subquery that names none: Prometheus' default evaluation interval
+_LAST = 1e11
+_ZERO = timedelta(days=291 * 365 + 7, hours=13)  # lexer.ZERO
 _QUOTED = re.compile(r"'([^']*)'")
 _NEW_WORDS = frozenset({"smoothed", "anchored", "fill", "fill_left", "fill_right"})
 _BYTE_ESCAPE = re.compile(r"\\(?:\\|x[89a-fA-F]|[2-7][0-7]{2})")
@@ -49,13 +55,13 @@ def plan(expression: str) -> Plan:
 
 def _plan(expression: str) -> Plan:
     try:
-        tree = parser.parse(without_raw_strings(expression))
+        tree = parser.parse(for_parser(expression))
     except ValueError as error:
         raise _syntax(expression, str(error)) from None
     root = _node(tree, expression)
     if isinstance(root, Text):
         raise PlanError("the expression is a string, it must be a vector or a number", 1)
-    if isinstance(root, Range):
+    if isinstance(root, Range | Subquery):
         raise PlanError("the expression is a range of samples, a function must take it", column_of(expression, "["))
     return Plan(expression, root, is_scalar(root), reach(root))
 
@@ -63,10 +69,12 @@ def _plan(expression: str) -> Plan:
 def _refuse_words(expression: str) -> None:
     before = ""
     for token in tokens(expression):
-        if token.text == "@":
-            raise PlanError("the @ modifier is not supported", token.start + 1)
+        if before == "@" and token.text == "-":
+            raise PlanError("a time before 1970 after @ is not supported", token.start + 1)
+        if token.text == ZERO:
+            raise PlanError("a duration of more than 100 years", token.start + 1)
         if token.kind == "string" and any(m.group() != "\\\\" for m in _BYTE_ESCAPE.finditer(token.text)):
-            raise PlanError("an escape of a single byte above 127 is not supported", token.start + 1)
+            raise PlanError("a byte above 127 is refused: write the character itself", token.start + 1)
         if token.text.lower() in _NEW_WORDS and before in {")", "]", "}", "name"}:
             raise PlanError(f"{token.text} is not supported", token.start + 1)
         before = "name" if token.kind == "name" else token.text
@@ -91,16 +99,36 @@ def _node(tree: Any, text: str) -> Node:
     raise PlanError(f"{type(tree).__name__} is not supported", 1)
 
 
-def _subquery(_: Any, text: str) -> Node:
-    raise PlanError("subqueries are not supported", subquery_column(text))
+def _subquery(tree: Any, text: str) -> Subquery:
+    seconds = _seconds(tree.range, text)
+    step = _DEFAULT_STEP if tree.step is None else _seconds(tree.step, text)
+    return Subquery(_node(tree.expr, text), seconds, step, _offset(tree, text), _pinned(tree, text))
 
 
 def _selector(tree: Any, text: str) -> Selector:
     if tree.matchers.or_matchers:
         raise PlanError("'or' between matchers is not supported", column_of(text, "or"))
-    offset = _seconds(tree.offset, text) if tree.offset is not None else 0.0
     named = (Matcher(NAME, Match.EQUAL, tree.name),) if tree.name else ()
-    return Selector((*named, *(_matcher(m, text) for m in tree.matchers.matchers)), offset)
+    matchers = (*named, *(_matcher(m, text) for m in tree.matchers.matchers))
+    return Selector(matchers, _offset(tree, text), _pinned(tree, text))
+
+
+def _offset(tree: Any, text: str) -> float:
+    if tree.offset is None or abs(tree.offset) == _ZERO:
+        return 0.0
+    return _seconds(tree.offset, text)
+
+
+def _pinned(tree: Any, text: str) -> float | Edge | None:
+    """The time after @. Read from its text: the parser's own conversion of it panics on some."""
+    if tree.at is None:
+        return None
+    written = str(tree.at).removeprefix("@ ")
+    if written in _EDGES:
+        return _EDGES[written]
+    if float(written) > _LAST:
+        raise PlanError("the time after @ is more than 3000 years from now", column_of(text, "@"))
+    return float(written)
 
 
 def _matcher(tree: Any, text: str) -> Matcher:

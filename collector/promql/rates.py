@@ -4,7 +4,7 @@ import numpy as np
 
 from collector.head import Windows
 from collector.promql.rows import Floats, Mask
-from collector.promql.selectors import Span
+from collector.promql.spans import Span
 
 Outcome = tuple[Floats, Mask]
 _GAP = 1.1  # a window's edge this many average intervals away is not reached by extrapolation
@@ -13,7 +13,7 @@ _GAP = 1.1  # a window's edge this many average intervals away is not reached by
 def rate(span: Span) -> Outcome:
     """Per-second increase of a counter."""
     values, some = increase(span)
-    return values / (span.end - span.start), some
+    return values / span.seconds, some
 
 
 def increase(span: Span) -> Outcome:
@@ -57,10 +57,10 @@ def _extrapolated(span: Span, *, counter: bool) -> Outcome:
         change = _change(windows.values, counter=counter)
         sampled = last_at - first_at
         interval = sampled / last
-        before = _edge(first_at - span.start, interval)
+        before = _edge(first_at + span.seconds, interval)
         if counter:
             before = np.minimum(before, _to_zero(windows.values[:, 0], change, sampled))
-        after = _edge(span.end - last_at, interval)
+        after = _edge(-last_at, interval)
         return change * ((sampled + before + after) / sampled), some
 
 

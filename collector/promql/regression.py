@@ -5,7 +5,7 @@ import numpy as np
 from collector.head import Windows
 from collector.promql.rates import Outcome
 from collector.promql.rows import Floats
-from collector.promql.selectors import Span
+from collector.promql.spans import Span
 
 
 def deriv(span: Span) -> Outcome:
@@ -14,18 +14,18 @@ def deriv(span: Span) -> Outcome:
     return slope, span.windows.counts >= 2
 
 
-def predict_linear(span: Span, at: float, seconds: float) -> Outcome:
-    """The fitted value this many seconds after the evaluation's time."""
+def predict_linear(span: Span, ahead: Floats) -> Outcome:
+    """The fitted value this many seconds after each window's end."""
     slope, height, middle = _fit(span)
     with np.errstate(all="ignore"):
-        return height + slope * (at + seconds - middle), span.windows.counts >= 2
+        return height + slope * (ahead - middle), span.windows.counts >= 2
 
 
 def _fit(span: Span) -> tuple[Floats, Floats, Floats]:
     """Slope, mean value and mean time. Equal values have no slope; equal infinities have no line."""
     windows = span.windows
     first = windows.values[:, 0]
-    weights, middle = _weights(windows, span.end)
+    weights, middle = _weights(windows)
     with np.errstate(all="ignore"):
         rises = windows.values - first[:, None]
         slope = np.einsum("ij,ij->i", weights, rises)
@@ -35,14 +35,14 @@ def _fit(span: Span) -> tuple[Floats, Floats, Floats]:
             rises = np.where(windows.valid, rises, 0.0)
         height = first + rises.sum(axis=1) / np.maximum(windows.counts, 1)
     constant = np.where(np.isinf(first), np.nan, first)
-    return np.where(level, constant - constant, slope), np.where(level, constant, height), middle + span.end
+    return np.where(level, constant - constant, slope), np.where(level, constant, height), middle
 
 
-def _weights(windows: Windows, end: float) -> tuple[Floats, Floats]:
-    """What each sample adds to the slope, and the mean time after `end`; computed once per row of times."""
+def _weights(windows: Windows) -> tuple[Floats, Floats]:
+    """What each sample adds to the slope, and the mean time; computed once per row of times."""
     counts = windows.time_counts
     valid = np.arange(windows.time_rows.shape[1]) < counts[:, None]
-    times = np.where(valid, windows.time_rows - end, 0.0)
+    times = np.where(valid, windows.time_rows, 0.0)
     with np.errstate(all="ignore"):
         middle = times.sum(axis=1) / np.maximum(counts, 1)
         apart = np.where(valid, times - middle[:, None], 0.0)

@@ -1,51 +1,37 @@
-"""Selectors: the newest sample of each series, and windows of samples, with the masks of what had data."""
+"""Selectors: the newest sample of each series at each step, with the masks of what had data.
 
-from dataclasses import dataclass
+Many steps are read at once: series that a selector takes at any of them are one set of rows.
+"""
 
 import numpy as np
 
-from collector.head import HeadError, Latest, Select, Selection, Windows
+from collector.head import HeadError, Latest, Select, Selection
 from collector.promql.errors import EvaluationError
-from collector.promql.nodes import Range, Selector
-from collector.promql.rows import Context, Floats, Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The windows of a range selector between two times; `rows` holds the newest samples at its end."""
-
-    rows: Rows
-    windows: Windows
-    start: float
-    end: float
+from collector.promql.nodes import Edge, Range, Selector, Subquery
+from collector.promql.rows import Context, Floats, Mask, Rows, milli
 
 
 def instant(node: Selector, context: Context) -> Rows:
     """The newest sample of each series within the look-back."""
-    at = context.at - node.offset
-    selection = choose(node, context.select, at - context.lookback, at)
-    latest = selection.latest()
-    return _rows(selection, latest, latest.values)
+    return _rows(node, context, times=False)
 
 
 def sample_times(node: Selector, context: Context) -> Rows:
     """The time of the newest sample of each series, for timestamp()."""
-    at = context.at - node.offset
-    selection = choose(node, context.select, at - context.lookback, at)
-    latest = selection.latest()
-    return _rows(selection, latest, latest.times)
+    return _rows(node, context, times=True)
 
 
-def span(node: Range, context: Context) -> Span:
-    """The windows of a range selector. Raises EvaluationError when they are too big."""
-    end = context.at - node.selector.offset
-    start = end - node.seconds
-    newest = instant(node.selector, context)
-    try:
-        windows = choose(node.selector, context.select, start, end).windows()
-    except HeadError as error:
-        raise EvaluationError(str(error)) from None
-    return Span(newest, windows, start, end)
+def moments(node: Selector | Subquery, context: Context) -> Floats:
+    """When a selector looks, for each step: then, or at its fixed time, less its offset."""
+    match node.pinned:
+        case Edge.START:
+            return milli(np.full(len(context.times), context.start - node.offset))
+        case Edge.END:
+            return milli(np.full(len(context.times), context.end - node.offset))
+        case None:
+            return milli(context.times - node.offset)
+        case at:
+            return milli(np.full(len(context.times), at - node.offset))
 
 
 def choose(node: Selector, select: Select, start: float, end: float) -> Selection:
@@ -56,6 +42,29 @@ def choose(node: Selector, select: Select, start: float, end: float) -> Selectio
         raise EvaluationError(str(error)) from None
 
 
-def _rows(selection: Selection, latest: Latest, values: Floats) -> Rows:
-    known = latest.present & ~np.isnan(latest.values)
-    return Rows(selection.frame, values, latest.present, known, latest.lost)
+def widest(node: Selector | Range, select: Select, at: float) -> int:
+    """How many series a selector takes."""
+    return choose(node.selector if isinstance(node, Range) else node, select, at, at).frame.size
+
+
+def _rows(node: Selector, context: Context, *, times: bool) -> Rows:
+    looks = moments(node, context)
+    distinct, step_of = np.unique(looks, return_inverse=True)
+    found = [choose(node, context.select, at - context.lookback, at) for at in distinct.tolist()]
+    context.meter.spend(found[0].frame.size * len(looks))
+    latest = [one.latest() for one in found]
+    rows = _stacked(found[0], latest, times=times)
+    return rows if len(distinct) == len(looks) else rows.at(step_of.reshape(-1))
+
+
+def _stacked(selection: Selection, latest: list[Latest], *, times: bool) -> Rows:
+    if len(latest) == 1:
+        (one,) = latest
+        known = one.present & ~np.isnan(one.values)
+        values = one.times if times else one.values
+        return Rows(selection.frame, values[None], one.present[None], known[None], one.lost[None])
+    values = np.stack([one.values for one in latest])
+    present: Mask = np.stack([one.present for one in latest])
+    known = present & ~np.isnan(values)
+    shown = np.stack([one.times for one in latest]) if times else values
+    return Rows(selection.frame, shown, present, known, np.stack([one.lost for one in latest]))

@@ -16,10 +16,11 @@ from collector.promql.nodes import (
     Plan,
     Range,
     Selector,
+    Subquery,
     operands,
 )
 
-_SCALAR_CALLS = frozenset({"time", "scalar", "pi"})
+_SCALAR_CALLS = frozenset({"time", "scalar", "pi", "start", "end", "step", "range", "min_of", "max_of"})
 _MIRRORED = {
     Operator.GREATER: Operator.LESS,
     Operator.LESS: Operator.GREATER,
@@ -60,12 +61,19 @@ def is_scalar(node: Node) -> bool:
 
 
 def reach(node: Node) -> float:
-    """Seconds of history an evaluation needs: the longest window plus its offset, without the look-back."""
+    """Seconds of history an evaluation needs: the longest window plus its offset, without the look-back.
+
+    A time fixed with @ stands still while the clock goes on, so it adds nothing.
+    """
     match node:
+        case Selector(pinned=pinned) | Subquery(pinned=pinned) if pinned is not None:
+            return 0.0
         case Range(selector=selector, seconds=seconds):
-            return max(0.0, seconds + selector.offset)
+            return max(0.0, seconds + selector.offset) if selector.pinned is None else 0.0
         case Selector(offset=offset):
             return max(0.0, offset)
+        case Subquery(operand=operand, seconds=seconds, offset=offset):
+            return max(0.0, seconds + offset + reach(operand))
         case _:
             return max((reach(below) for below in operands(node)), default=0.0)
 
@@ -124,7 +132,7 @@ def _restricted(node: Node, added: tuple[Matcher, ...]) -> Node:
             return replace(node, selector=replace(selector, matchers=(*selector.matchers, *added)))
         case Call(arguments=arguments):
             return replace(node, arguments=tuple(_restricted(a, added) for a in arguments))
-        case Negate() | Aggregate():
+        case Negate() | Aggregate() | Subquery():
             return replace(node, operand=_restricted(node.operand, added))
         case Binary(left=left, right=right):
             return replace(node, left=_restricted(left, added), right=_restricted(right, added))

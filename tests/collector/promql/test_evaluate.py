@@ -179,7 +179,7 @@ def test_equal_evaluations_reuse_the_same_label_columns() -> None:
     head = Head()
     head.set([Labels.of(__name__="x", host=h) for h in "abc"], [1.0, 2.0, 3.0], 10.0)
     made = plan("sum by (host) (x) / on(host) x > 0")
-    first, second = (evaluate(made, head.select, at)._rows.frame for at in (10.0, 11.0))
+    first, second = (evaluate(made, head.select, at)._frame for at in (10.0, 11.0))
     assert first is second
 
 

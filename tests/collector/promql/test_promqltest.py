@@ -16,7 +16,7 @@ import pytest
 from collector.head import STALE, Head, Matcher
 from collector.labels import NAME, Labels
 from collector.promql import EvaluationError, Plan, PlanError, evaluate, evaluate_range, plan
-from collector.promql.nodes import Selector
+from collector.promql.nodes import Call, Node, Range, Selector, Text
 from collector.promql.survey import nodes
 
 HERE = Path(__file__).parent
@@ -43,7 +43,8 @@ class Case:
     ranged: bool
     fails: bool = False
     ordered: bool = False
-    skip: str = ""
+    text: str | None = None
+    window: tuple[float, ...] = ()
     lines: list[str] = field(default_factory=list)
 
 
@@ -142,15 +143,21 @@ def case_of(line: int, text: str, body: list[str]) -> Case:
         elif words[1].split(":")[0] in {"fail", "ordered"}:
             case.fails |= words[1].startswith("fail")
             case.ordered |= words[1] == "ordered"
-        elif words[1] in {"string", "range"}:
-            case.skip = f"{words[1]} results"
+        elif words[1] == "string":
+            case.text = one.split(maxsplit=2)[2][1:-1]
+        elif words[1] == "range":
+            case.window = tuple(seconds(words[place]) for place in (4, 6, 8))
     return case
 
 
 def check(case: Case, store: Store) -> None:
     """Raises AssertionError or Skipped."""
-    if case.skip:
-        raise Skipped(case.skip)
+    if case.text is not None:
+        assert argument(f"label_replace(vector(0), 'x', {case.expression}, '', '')", 2) == Text(case.text)
+        return
+    if case.window:
+        _compare_windows(case, store)
+        return
     try:
         made = plan(case.expression)
     except PlanError as error:
@@ -166,6 +173,34 @@ def check(case: Case, store: Store) -> None:
         raise
     assert not case.fails, f"expected a failure, got {got}"
     _compare(case, got)
+
+
+def argument(text: str, place: int) -> Node:
+    """A string or a range of samples is no plan of its own, only a function's argument."""
+    root = plan(text).root
+    assert isinstance(root, Call)
+    return root.arguments[place]
+
+
+def _compare_windows(case: Case, store: Store) -> None:
+    """The samples of a range selector, from START to END step STEP as the case says."""
+    if any("{{" in line for line in case.lines):
+        raise Skipped("native histograms")
+    start, _, step = case.window
+    node = argument(f"count_over_time({case.expression})", 0)
+    assert isinstance(node, Range)
+    selection = store.head.select(node.selector.matchers, case.at[0] - node.seconds, case.at[0])
+    windows, found = selection.windows(), dict[Labels, dict[float, float]]()
+    for row, labels in enumerate(selection.frame.labels(range(selection.frame.size))):
+        count = int(windows.counts[row])
+        if count:
+            times, values = windows.times[row, :count].tolist(), windows.values[row, :count].tolist()
+            found[labels] = dict(zip(times, values, strict=True))
+    wanted = {
+        labels: {start + i * step: value for i, value in enumerate(expanded(text)) if value is not GAP}
+        for labels, text in map(series, case.lines)
+    }
+    assert found == wanted
 
 
 def _planned_badly(case: Case, error: PlanError) -> None:
