@@ -4,7 +4,6 @@ Evidence is stored data of any age: what does not have its shape is left out, ne
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,6 @@ _REMEMBERED = 3600.0  # seconds the collector's head keeps
 _MOST_POINTS = 240
 _TABLE_ROWS = 24
 _IDENTITY = frozenset({"__name__", "instance", "host", "company", "site", "class", "job", "alertname", "severity"})
-_COMPARED = re.compile(r"(==|!=|<=|>=|<|>)\s*(?:bool\s+)?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.*/%^])")
-_SET = re.compile(r"\b(and|or|unless)\b")
 _Frozen = tuple[Mapping[str, str], chart.Series]
 
 
@@ -77,29 +74,10 @@ def unit_of(expression: str, threshold: float | None) -> str:
     return ""
 
 
-def series_expression(expression: str, comparison: str, threshold: float | None) -> str:
-    """The text left of the comparison with the threshold; empty where it cannot be told for sure.
-
-    >>> series_expression("a / b < 0.1 and c > 5", "<", 0.1)
-    'a / b'
-    """
-    if threshold is None:
-        return expression
-    for found in _COMPARED.finditer(expression):
-        left = expression[: found.start()].strip()
-        if found[1] == comparison and math.isclose(float(found[2]), threshold) and not _SET.search(left):
-            while left.startswith("(") and left.count("(") > left.count(")"):
-                left = left[1:].lstrip()
-            return left if left.count("(") == left.count(")") else ""
-    return ""
-
-
 def _extended(ticket: Ticket, frozen: Sequence[_Frozen], live: Live, now: float) -> tuple[list[chart.Series], bool]:
     """The frozen series with what came after them, as long as the collector still remembers it."""
     plain = [series for _, series in frozen]
-    evidence = ticket.evidence or {}
-    comparison, threshold = _text(evidence.get("comparison")), _real(evidence.get("threshold"))
-    expression = series_expression(_text(evidence.get("expression")), comparison, threshold)
+    expression = _text((ticket.evidence or {}).get("series"))  # evidence of an older version does not name it
     end = max((s.at[-1] for s in plain), default=0.0)
     if not expression or not ticket.open or not 0 < now - end < _REMEMBERED:
         return plain, False

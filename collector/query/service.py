@@ -204,6 +204,11 @@ def _group(report: GroupReport) -> pb.RuleGroup:
                 pending=rule.pending,
                 firing=rule.firing,
                 unknown=rule.unknown,
+                uid=rule.uid,
+                keep_firing_for_seconds=rule.keep_firing_for,
+                labels=rule.labels,
+                annotations=rule.annotations,
+                line=rule.line,
             )
             for rule in report.rules
         ],

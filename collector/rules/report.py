@@ -1,6 +1,7 @@
 """What the schedule tells about its groups and rules; values for the query service."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,11 @@ class RuleReport:
     pending: int
     firing: int
     unknown: int  # of those, without data
+    uid: str = ""
+    keep_firing_for: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)  # templates
+    annotations: Mapping[str, str] = field(default_factory=dict)  # templates
+    line: int = 0  # of the file, from 1
 
 
 @dataclass(frozen=True, slots=True)

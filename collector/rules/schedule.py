@@ -314,4 +314,9 @@ def _rule_report(running: _Running) -> RuleReport:
         pending=sum(alert.state is AlertState.PENDING for alert in alerts),
         firing=sum(alert.state is AlertState.FIRING for alert in alerts),
         unknown=sum(alert.unknown_since is not None for alert in alerts),
+        uid=rule.uid,
+        keep_firing_for=rule.keep_firing_for if isinstance(rule, AlertRule) else 0.0,
+        labels=rule.labels,
+        annotations=rule.annotations if isinstance(rule, AlertRule) else {},
+        line=rule.line,
     )

@@ -88,6 +88,7 @@ def disk_evidence(at: float, host: str) -> Evidence:
         0.08,
         "<",
         (EvidenceLine(labels, times, values),),
+        "node_filesystem_avail_bytes / node_filesystem_size_bytes",
     )
 
 

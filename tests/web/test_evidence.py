@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from collector.tickets.ticket import Kind, Source, Ticket
-from web.evidence import series_expression, unit_of, view
+from web.evidence import unit_of, view
 from web.live import Live
 
 TICKET = Ticket(1, "CZ-2026-000001", "alfa", "Alfa", Kind.INCIDENT_MONITORING, Source.MONITORING, "t", 60.0, 60.0)
@@ -44,25 +44,6 @@ def test_evidence_of_another_shape_is_left_out(lines: object) -> None:
     )
     assert got is not None
     assert (got.chart, got.latest, got.expression) == (None, 7.0, "")
-
-
-@pytest.mark.parametrize(
-    ("expression", "comparison", "threshold", "left"),
-    [
-        ("a / b < 0.08\n and c > 5", "<", 0.08, "a / b"),
-        ("(a / b < 0.08) and c", "<", 0.08, "a / b"),
-        ("rate(a[5m]) > 1e3", ">", 1000.0, "rate(a[5m])"),
-        ('up{job="a"} == 0', "==", 0.0, 'up{job="a"}'),
-        ("a and b > 5", ">", 5.0, ""),
-        ("5 < a", "<", 5.0, ""),
-        ("a > 5", "<", 5.0, ""),
-        ("absent(a)", "", None, "absent(a)"),
-    ],
-)
-def test_what_stands_left_of_the_threshold(
-    expression: str, comparison: str, threshold: float | None, left: str
-) -> None:
-    assert series_expression(expression, comparison, threshold) == left
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,14 @@ class Service(QueryServiceServicer):
         del request, context
         return pb.ListRulesResponse()
 
+    def CheckRules(self, request: pb.CheckRulesRequest, context: grpc.ServicerContext) -> pb.CheckRulesResponse:  # noqa: N802
+        del request, context
+        return pb.CheckRulesResponse()
+
+    def Backtest(self, request: pb.BacktestRequest, context: grpc.ServicerContext) -> pb.BacktestResponse:  # noqa: N802
+        del request, context
+        return pb.BacktestResponse()
+
     def Metrics(self, request: pb.MetricsRequest, context: grpc.ServicerContext) -> pb.MetricsResponse:  # noqa: N802
         del request, context
         return pb.MetricsResponse()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63zuwak/v1/query.proto\x12\tczuwak.v1\".\n\x0cQueryRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\x01\"1\n\rQueryResponse\x12 \n\x06points\x18\x01 \x03(\x0b\x32\x10.czuwak.v1.Point\"\x7f\n\x05Point\x12,\n\x06labels\x18\x01 \x03(\x0b\x32\x1c.czuwak.v1.Point.LabelsEntry\x12\r\n\x05value\x18\x02 \x01(\x01\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x11QueryRangeRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x01\x12\x0c\n\x04step\x18\x04 \x01(\x01\"4\n\x12QueryRangeResponse\x12\x1e\n\x05lines\x18\x01 \x03(\x0b\x32\x0f.czuwak.v1.Line\"~\n\x04Line\x12+\n\x06labels\x18\x01 \x03(\x0b\x32\x1b.czuwak.v1.Line.LabelsEntry\x12\n\n\x02\x61t\x18\x02 \x03(\x01\x12\x0e\n\x06values\x18\x03 \x03(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x11HostValuesRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"I\n\x12HostValuesResponse\x12 \n\x06points\x18\x01 \x03(\x0b\x32\x10.czuwak.v1.Point\x12\x11\n\tnewest_at\x18\x02 \x01(\x01\"\x12\n\x10ListRulesRequest\"9\n\x11ListRulesResponse\x12$\n\x06groups\x18\x01 \x03(\x0b\x32\x14.czuwak.v1.RuleGroup\"\xac\x01\n\tRuleGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x18\n\x10interval_seconds\x18\x03 \x01(\x01\x12\x1a\n\x12last_evaluation_at\x18\x04 \x01(\x01\x12\x1d\n\x15last_duration_seconds\x18\x05 \x01(\x01\x12\x1e\n\x05rules\x18\x06 \x03(\x0b\x32\x0f.czuwak.v1.Rule\x12\x0e\n\x06missed\x18\x07 \x01(\x04\"\xa1\x01\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x66or_seconds\x18\x04 \x01(\x01\x12\x0e\n\x06health\x18\x05 \x01(\t\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12\x0f\n\x07pending\x18\x07 \x01(\r\x12\x0e\n\x06\x66iring\x18\x08 \x01(\r\x12\x0f\n\x07unknown\x18\t \x01(\r\"\"\n\x11\x43heckRulesRequest\x12\r\n\x05rules\x18\x01 \x01(\t\":\n\x12\x43heckRulesResponse\x12$\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x12.czuwak.v1.Finding\"f\n\x07\x46inding\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\r\x12\x10\n\x08severity\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x0c\n\x04lint\x18\x06 \x01(\t\"J\n\x0f\x42\x61\x63ktestRequest\x12\r\n\x05rules\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x01\x12\x0c\n\x04step\x18\x04 \x01(\x01\"\x86\x02\n\x10\x42\x61\x63ktestResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x0f\n\x07tickets\x18\x02 \x01(\r\x12\x10\n\x08reopened\x18\x03 \x01(\r\x12\x0e\n\x06healed\x18\x04 \x01(\r\x12$\n\x08\x65pisodes\x18\x05 \x03(\x0b\x32\x12.czuwak.v1.Episode\x12(\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x16.czuwak.v1.RuleFailure\x12\r\n\x05start\x18\x07 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x08 \x01(\x01\x12\x0c\n\x04step\x18\t \x01(\x01\x12\x13\n\x0b\x65valuations\x18\n \x01(\r\x12\x0e\n\x06series\x18\x0b \x01(\r\x12\x0f\n\x07samples\x18\x0c \x01(\x04\"\xc5\x01\n\x07\x45pisode\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06labels\x18\x02 \x03(\x0b\x32\x1e.czuwak.v1.Episode.LabelsEntry\x12\x10\n\x08\x66ired_at\x18\x03 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x04 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x05 \x01(\t\x12\r\n\x05value\x18\x06 \x01(\x01\x12\r\n\x05\x61gain\x18\x07 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\",\n\x0bRuleFailure\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x10\n\x0eMetricsRequest\"&\n\x0fMetricsResponse\x12\x13\n\x0btext_format\x18\x01 \x01(\x0c\x32\xfa\x03\n\x0cQueryService\x12:\n\x05Query\x12\x17.czuwak.v1.QueryRequest\x1a\x18.czuwak.v1.QueryResponse\x12I\n\nQueryRange\x12\x1c.czuwak.v1.QueryRangeRequest\x1a\x1d.czuwak.v1.QueryRangeResponse\x12I\n\nHostValues\x12\x1c.czuwak.v1.HostValuesRequest\x1a\x1d.czuwak.v1.HostValuesResponse\x12\x46\n\tListRules\x12\x1b.czuwak.v1.ListRulesRequest\x1a\x1c.czuwak.v1.ListRulesResponse\x12I\n\nCheckRules\x12\x1c.czuwak.v1.CheckRulesRequest\x1a\x1d.czuwak.v1.CheckRulesResponse\x12\x43\n\x08\x42\x61\x63ktest\x12\x1a.czuwak.v1.BacktestRequest\x1a\x1b.czuwak.v1.BacktestResponse\x12@\n\x07Metrics\x12\x19.czuwak.v1.MetricsRequest\x1a\x1a.czuwak.v1.MetricsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63zuwak/v1/query.proto\x12\tczuwak.v1\".\n\x0cQueryRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\x01\"1\n\rQueryResponse\x12 \n\x06points\x18\x01 \x03(\x0b\x32\x10.czuwak.v1.Point\"\x7f\n\x05Point\x12,\n\x06labels\x18\x01 \x03(\x0b\x32\x1c.czuwak.v1.Point.LabelsEntry\x12\r\n\x05value\x18\x02 \x01(\x01\x12\n\n\x02\x61t\x18\x03 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x11QueryRangeRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x01\x12\x0c\n\x04step\x18\x04 \x01(\x01\"4\n\x12QueryRangeResponse\x12\x1e\n\x05lines\x18\x01 \x03(\x0b\x32\x0f.czuwak.v1.Line\"~\n\x04Line\x12+\n\x06labels\x18\x01 \x03(\x0b\x32\x1b.czuwak.v1.Line.LabelsEntry\x12\n\n\x02\x61t\x18\x02 \x03(\x01\x12\x0e\n\x06values\x18\x03 \x03(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x11HostValuesRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"I\n\x12HostValuesResponse\x12 \n\x06points\x18\x01 \x03(\x0b\x32\x10.czuwak.v1.Point\x12\x11\n\tnewest_at\x18\x02 \x01(\x01\"\x12\n\x10ListRulesRequest\"9\n\x11ListRulesResponse\x12$\n\x06groups\x18\x01 \x03(\x0b\x32\x14.czuwak.v1.RuleGroup\"\xac\x01\n\tRuleGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x18\n\x10interval_seconds\x18\x03 \x01(\x01\x12\x1a\n\x12last_evaluation_at\x18\x04 \x01(\x01\x12\x1d\n\x15last_duration_seconds\x18\x05 \x01(\x01\x12\x1e\n\x05rules\x18\x06 \x03(\x0b\x32\x0f.czuwak.v1.Rule\x12\x0e\n\x06missed\x18\x07 \x01(\x04\"\xa4\x03\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x13\n\x0b\x66or_seconds\x18\x04 \x01(\x01\x12\x0e\n\x06health\x18\x05 \x01(\t\x12\x12\n\nlast_error\x18\x06 \x01(\t\x12\x0f\n\x07pending\x18\x07 \x01(\r\x12\x0e\n\x06\x66iring\x18\x08 \x01(\r\x12\x0f\n\x07unknown\x18\t \x01(\r\x12\x0b\n\x03uid\x18\n \x01(\t\x12\x1f\n\x17keep_firing_for_seconds\x18\x0b \x01(\x01\x12+\n\x06labels\x18\x0c \x03(\x0b\x32\x1b.czuwak.v1.Rule.LabelsEntry\x12\x35\n\x0b\x61nnotations\x18\r \x03(\x0b\x32 .czuwak.v1.Rule.AnnotationsEntry\x12\x0c\n\x04line\x18\x0e \x01(\r\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\"\n\x11\x43heckRulesRequest\x12\r\n\x05rules\x18\x01 \x01(\t\":\n\x12\x43heckRulesResponse\x12$\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x12.czuwak.v1.Finding\"f\n\x07\x46inding\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\r\x12\x10\n\x08severity\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x0c\n\x04lint\x18\x06 \x01(\t\"J\n\x0f\x42\x61\x63ktestRequest\x12\r\n\x05rules\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x01\x12\x0c\n\x04step\x18\x04 \x01(\x01\"\x86\x02\n\x10\x42\x61\x63ktestResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x0f\n\x07tickets\x18\x02 \x01(\r\x12\x10\n\x08reopened\x18\x03 \x01(\r\x12\x0e\n\x06healed\x18\x04 \x01(\r\x12$\n\x08\x65pisodes\x18\x05 \x03(\x0b\x32\x12.czuwak.v1.Episode\x12(\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x16.czuwak.v1.RuleFailure\x12\r\n\x05start\x18\x07 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x08 \x01(\x01\x12\x0c\n\x04step\x18\t \x01(\x01\x12\x13\n\x0b\x65valuations\x18\n \x01(\r\x12\x0e\n\x06series\x18\x0b \x01(\r\x12\x0f\n\x07samples\x18\x0c \x01(\x04\"\xc5\x01\n\x07\x45pisode\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12.\n\x06labels\x18\x02 \x03(\x0b\x32\x1e.czuwak.v1.Episode.LabelsEntry\x12\x10\n\x08\x66ired_at\x18\x03 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x04 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x05 \x01(\t\x12\r\n\x05value\x18\x06 \x01(\x01\x12\r\n\x05\x61gain\x18\x07 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\",\n\x0bRuleFailure\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x10\n\x0eMetricsRequest\"&\n\x0fMetricsResponse\x12\x13\n\x0btext_format\x18\x01 \x01(\x0c\x32\xfa\x03\n\x0cQueryService\x12:\n\x05Query\x12\x17.czuwak.v1.QueryRequest\x1a\x18.czuwak.v1.QueryResponse\x12I\n\nQueryRange\x12\x1c.czuwak.v1.QueryRangeRequest\x1a\x1d.czuwak.v1.QueryRangeResponse\x12I\n\nHostValues\x12\x1c.czuwak.v1.HostValuesRequest\x1a\x1d.czuwak.v1.HostValuesResponse\x12\x46\n\tListRules\x12\x1b.czuwak.v1.ListRulesRequest\x1a\x1c.czuwak.v1.ListRulesResponse\x12I\n\nCheckRules\x12\x1c.czuwak.v1.CheckRulesRequest\x1a\x1d.czuwak.v1.CheckRulesResponse\x12\x43\n\x08\x42\x61\x63ktest\x12\x1a.czuwak.v1.BacktestRequest\x1a\x1b.czuwak.v1.BacktestResponse\x12@\n\x07Metrics\x12\x19.czuwak.v1.MetricsRequest\x1a\x1a.czuwak.v1.MetricsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POINT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_LINE_LABELSENTRY']._loaded_options = None
   _globals['_LINE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_RULE_LABELSENTRY']._loaded_options = None
+  _globals['_RULE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_RULE_ANNOTATIONSENTRY']._loaded_options = None
+  _globals['_RULE_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_EPISODE_LABELSENTRY']._loaded_options = None
   _globals['_EPISODE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_QUERYREQUEST']._serialized_start=36
@@ -64,27 +68,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULEGROUP']._serialized_start=723
   _globals['_RULEGROUP']._serialized_end=895
   _globals['_RULE']._serialized_start=898
-  _globals['_RULE']._serialized_end=1059
-  _globals['_CHECKRULESREQUEST']._serialized_start=1061
-  _globals['_CHECKRULESREQUEST']._serialized_end=1095
-  _globals['_CHECKRULESRESPONSE']._serialized_start=1097
-  _globals['_CHECKRULESRESPONSE']._serialized_end=1155
-  _globals['_FINDING']._serialized_start=1157
-  _globals['_FINDING']._serialized_end=1259
-  _globals['_BACKTESTREQUEST']._serialized_start=1261
-  _globals['_BACKTESTREQUEST']._serialized_end=1335
-  _globals['_BACKTESTRESPONSE']._serialized_start=1338
-  _globals['_BACKTESTRESPONSE']._serialized_end=1600
-  _globals['_EPISODE']._serialized_start=1603
-  _globals['_EPISODE']._serialized_end=1800
+  _globals['_RULE']._serialized_end=1318
+  _globals['_RULE_LABELSENTRY']._serialized_start=217
+  _globals['_RULE_LABELSENTRY']._serialized_end=262
+  _globals['_RULE_ANNOTATIONSENTRY']._serialized_start=1268
+  _globals['_RULE_ANNOTATIONSENTRY']._serialized_end=1318
+  _globals['_CHECKRULESREQUEST']._serialized_start=1320
+  _globals['_CHECKRULESREQUEST']._serialized_end=1354
+  _globals['_CHECKRULESRESPONSE']._serialized_start=1356
+  _globals['_CHECKRULESRESPONSE']._serialized_end=1414
+  _globals['_FINDING']._serialized_start=1416
+  _globals['_FINDING']._serialized_end=1518
+  _globals['_BACKTESTREQUEST']._serialized_start=1520
+  _globals['_BACKTESTREQUEST']._serialized_end=1594
+  _globals['_BACKTESTRESPONSE']._serialized_start=1597
+  _globals['_BACKTESTRESPONSE']._serialized_end=1859
+  _globals['_EPISODE']._serialized_start=1862
+  _globals['_EPISODE']._serialized_end=2059
   _globals['_EPISODE_LABELSENTRY']._serialized_start=217
   _globals['_EPISODE_LABELSENTRY']._serialized_end=262
-  _globals['_RULEFAILURE']._serialized_start=1802
-  _globals['_RULEFAILURE']._serialized_end=1846
-  _globals['_METRICSREQUEST']._serialized_start=1848
-  _globals['_METRICSREQUEST']._serialized_end=1864
-  _globals['_METRICSRESPONSE']._serialized_start=1866
-  _globals['_METRICSRESPONSE']._serialized_end=1904
-  _globals['_QUERYSERVICE']._serialized_start=1907
-  _globals['_QUERYSERVICE']._serialized_end=2413
+  _globals['_RULEFAILURE']._serialized_start=2061
+  _globals['_RULEFAILURE']._serialized_end=2105
+  _globals['_METRICSREQUEST']._serialized_start=2107
+  _globals['_METRICSREQUEST']._serialized_end=2123
+  _globals['_METRICSRESPONSE']._serialized_start=2125
+  _globals['_METRICSRESPONSE']._serialized_end=2163
+  _globals['_QUERYSERVICE']._serialized_start=2166
+  _globals['_QUERYSERVICE']._serialized_end=2672
 # @@protoc_insertion_point(module_scope)

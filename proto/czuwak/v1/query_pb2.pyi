@@ -324,6 +324,46 @@ Global___RuleGroup: _TypeAlias = RuleGroup  # noqa: Y015
 class Rule(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class AnnotationsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     EXPRESSION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -333,6 +373,11 @@ class Rule(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     FIRING_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    KEEP_FIRING_FOR_SECONDS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     expression: _builtins.str
     kind: _builtins.str
@@ -342,6 +387,17 @@ class Rule(_message.Message):
     pending: _builtins.int
     firing: _builtins.int
     unknown: _builtins.int
+    uid: _builtins.str
+    """The rule's identity, as stored with its alerts; changes with the expression."""
+    keep_firing_for_seconds: _builtins.float
+    line: _builtins.int
+    """Where the rule begins in its file, from 1; 0 where it is not known."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Templates, as written in the file."""
+
+    @_builtins.property
+    def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -354,10 +410,15 @@ class Rule(_message.Message):
         pending: _builtins.int = ...,
         firing: _builtins.int = ...,
         unknown: _builtins.int = ...,
+        uid: _builtins.str = ...,
+        keep_firing_for_seconds: _builtins.float = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        line: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression", "firing", b"firing", "for_seconds", b"for_seconds", "health", b"health", "kind", b"kind", "last_error", b"last_error", "name", b"name", "pending", b"pending", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "expression", b"expression", "firing", b"firing", "for_seconds", b"for_seconds", "health", b"health", "keep_firing_for_seconds", b"keep_firing_for_seconds", "kind", b"kind", "labels", b"labels", "last_error", b"last_error", "line", b"line", "name", b"name", "pending", b"pending", "uid", b"uid", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,7 +515,7 @@ class BacktestRequest(_message.Message):
     rules: _builtins.str
     """The text of a rule file."""
     start: _builtins.float
-    """Unix seconds; 0 is one hour before the end."""
+    """Unix seconds; what is older than the collector's memory is left out, so 0 is all of it."""
     end: _builtins.float
     """Unix seconds; 0 is now."""
     step: _builtins.float

@@ -193,7 +193,9 @@ def test_the_report_counts_alerts_by_state() -> None:
     desk.run(0.0, 1.0)
     desk.run(10.0, 1.0, instance="b")
     desk.timer = 5.0
-    expected = RuleReport("A", "m > 0", "alert", 10.0, "ok", "", pending=1, firing=1, unknown=0)
+    rule = desk.schedule.report()[0].rules[0]
+    counts = RuleReport("A", "m > 0", "alert", 10.0, "ok", "", pending=1, firing=1, unknown=0)
+    expected = replace(counts, uid=rule.uid, labels=rule.labels, line=rule.line)
     assert desk.schedule.report() == (GroupReport("g", "r.yml", 1.0, 10.0, 0.0, 9, (expected,)),)
     desk.run(400.0, 1.0, instance="b")
     desk.run(500.0, 1.0, instance="b")
