@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +65,7 @@ def build() -> argparse.ArgumentParser:
     _users(commands)
     _hosts(commands)
     _database(commands)
+    _rules(commands)
     return parser
 
 
@@ -158,6 +160,43 @@ def _database(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     _config(p)
     p.add_argument("--dry-run", action="store_true", help="only name the steps")
     p.set_defaults(run=_run_upgrade, log="WARNING")
+
+
+def _rules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("rules", help="rule files, looked at before they wake anyone").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    p = _rules_action(group, "check", "every mistake, and what is doubtful, each under its column")
+    p.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    p.add_argument("--interval", type=_duration, default=15.0, help="time between two rounds of an agent (15s)")
+    p.add_argument("--retention", type=_duration, default=86_400.0, help="how long the collector remembers (1d)")
+    p = _rules_action(group, "test", "run promtool's rule tests on our engine")
+    p.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    p = _rules_action(group, "query", "an expression on the running collector")
+    p.add_argument("expression", metavar="EXPR")
+    p.add_argument("--at", type=_moment, default=0.0, metavar="T", help="Unix seconds or 2026-01-31T12:00:00 (now)")
+    _config(p)
+    p = _rules_action(group, "backtest", "what a rule file would have done in the past")
+    p.add_argument("file", type=Path, metavar="FILE")
+    p.add_argument("--days", type=_days, default=7.0, help="how far back (7)")
+    p.add_argument("--step", type=_duration, default=60.0, help="time between two evaluations (1m)")
+    p.add_argument("--end", type=_moment, default=0.0, metavar="T", help="until when (now)")
+    p.add_argument("--prometheus", metavar="URL", help="on this server's history, not on the running collector's")
+    _config(p)
+
+
+def _rules_action(
+    group: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+) -> argparse.ArgumentParser:
+    def run(args: argparse.Namespace) -> int:
+        from collector import rulescli  # noqa: PLC0415 - loaded only when asked for
+
+        return int(getattr(rulescli, f"run_{name}")(args))
+
+    p = group.add_parser(name, help=text)
+    _json(p)
+    p.set_defaults(run=run, log="ERROR")
+    return p
 
 
 def _run_demo(args: argparse.Namespace) -> int:
@@ -267,6 +306,45 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
+
+
+def _duration(text: str) -> float:
+    from collector.rules.duration import parse_duration  # noqa: PLC0415 - as the others
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("must be longer than 0")
+    return seconds
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= 366:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days up to 366")
+    return days
+
+
+def _moment(text: str) -> float:
+    try:
+        at = float(text)
+    except ValueError:
+        at = _calendar(text)
+    if not 0 < at < 253_402_300_800:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write Unix seconds or 2026-01-31T12:00:00+01:00")
+    return at
+
+
+def _calendar(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 class _JsonLines(logging.Formatter):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from typing import Protocol, TypeVar
 
 from collector.head import Head
 from collector.promql import Line, Plan, evaluate_range, plan
@@ -13,13 +14,19 @@ from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
 
 NAME = "rules"  # of the text, in messages
-HOUR = 3600.0
 STEP = 60.0
 BUDGET = 20.0  # seconds of one back-test
 _PIECE = 60  # steps taken from the engine at once; its own work gets its turn between two pieces
 _PATIENCE = 2.0  # seconds for one piece
 
-Lines = Callable[[Callable[[Head, Schedule, float], list[Line]]], "Future[list[Line]]"]
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Runs work in the engine's thread; the future has its result or its error, or EngineStoppedError."""
+
+    def __call__(self, work: Callable[[Head, Schedule, float], T]) -> "Future[T]":
+        """`work(head, schedule, now)`."""
 
 
 def checked(request: pb.CheckRulesRequest) -> pb.CheckRulesResponse:
@@ -33,20 +40,21 @@ def checked(request: pb.CheckRulesRequest) -> pb.CheckRulesResponse:
     return pb.CheckRulesResponse(findings=findings)
 
 
-def rehearse(request: pb.BacktestRequest, call: Lines, now: float) -> pb.BacktestResponse:
+def rehearse(request: pb.BacktestRequest, call: Call, now: float) -> pb.BacktestResponse:
     """The back-test of a text, in the caller's thread.
 
     Raises RuleFileError, BacktestError, EvaluationError, TimeoutError and EngineStoppedError.
     """
     groups = load_text(request.rules, NAME)
     end = request.end or now
-    start, step = request.start or end - HOUR, request.step or STEP
+    remembered = now - call(lambda head, _schedule, _now: head.retention).result(_PATIENCE)
+    start, step = max(request.start, remembered), request.step or STEP
     stop_at = time.monotonic() + BUDGET
     report = backtest(groups, _history(call), start, end, step, give_up=lambda: time.monotonic() > stop_at)
     return _response(report)
 
 
-def _history(call: Lines) -> History:
+def _history(call: Call) -> History:
     def lines(expression: str, start: float, end: float, step: float) -> Iterable[Line]:
         planned = plan(expression)
         steps = round((end - start) / step) + 1

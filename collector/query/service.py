@@ -4,8 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import Future
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, TypeVar
 
 import grpc
 
@@ -15,6 +14,7 @@ from collector.metrics import Metrics
 from collector.promql import EvaluationError, Plan, PlanError, PromqlError, evaluate, evaluate_range, plan
 from collector.query import rehearsal
 from collector.query.errors import EngineStoppedError
+from collector.query.rehearsal import Call
 from collector.rules.errors import RuleError
 from collector.rules.report import GroupReport
 from collector.rules.schedule import Schedule
@@ -29,13 +29,6 @@ _PIECE = 60  # steps evaluated at once; others' work gets its turn between two p
 T = TypeVar("T")
 Abort = Callable[[grpc.StatusCode, str], Awaitable[NoReturn]]
 _Drawn = dict[Labels, tuple[list[float], list[float]]]
-
-
-class Call(Protocol):
-    """Runs work in the engine's thread; the future has its result or its error, or EngineStoppedError."""
-
-    def __call__(self, work: Callable[[Head, Schedule, float], T]) -> "Future[T]":
-        """`work(head, schedule, now)`."""
 
 
 class QueryServicer(query_pb2_grpc.QueryServiceServicer):
