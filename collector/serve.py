@@ -202,7 +202,7 @@ def _matched(config: Config, pattern: str) -> list[Path]:
     folder = Path("/") if pattern.startswith("/") else config.folder
     try:
         return sorted(folder.glob(pattern.lstrip("/")))
-    except ValueError:  # not a pattern at all, as in "**.yml"
+    except (ValueError, IndexError):  # not a pattern at all, as "**.yml" and "."
         return []
 
 
