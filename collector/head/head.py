@@ -210,6 +210,7 @@ class Head:
             if newest is None or newest < oldest:
                 del self._singles[labels]
                 self._release(single)
+        self._memory.trim()
         self._table.renew_symbols()
 
     @property

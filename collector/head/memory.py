@@ -161,6 +161,11 @@ class Memory:
             found.append(Part(slab, places, distinct.astype(np.intp), block_of.reshape(-1).astype(np.intp), base))
         return tuple(found)
 
+    def trim(self) -> None:
+        """Give back the memory of slabs nothing is in."""
+        for slab in self.slabs:
+            slab.trim()
+
     def _deepen(self, block: Block, slots: int) -> None:
         """To a slab with more slots."""
         old, index, spots = block.slab, block.index, block.spots

@@ -81,6 +81,19 @@ class Slab:
         self.free_rows(block, rows)
         self._free_blocks.append(block)
 
+    def trim(self) -> None:
+        """Give the memory back when nothing is in it."""
+        if self._rows and len(self._free_rows) == self._rows:
+            self._rows = 0
+            self._free_rows = array("i")
+            self.values = np.zeros((_FIRST, self.slots), np.float64)
+        if self._blocks and len(self._free_blocks) == self._blocks:
+            self._blocks = 0
+            self._free_blocks = array("i")
+            self.times = np.zeros((_FIRST, self.slots), np.float64)
+            self.begin, self.end, self.width = (np.zeros(_FIRST, np.int32) for _ in range(3))
+            self.marked = np.zeros(_FIRST, np.float64)
+
     def newest(self, block: int) -> float | None:
         """Time of a block's newest slot, None without any."""
         end = self.end[block]

@@ -14,8 +14,9 @@ from functools import partial
 from typing import TypeVar
 
 from collector.alerts.alert import Alert, AlertChanges
-from collector.head import Head, UnknownSchemaError
+from collector.head import Head, UnknownSchemaError, Want
 from collector.head.decode import column, decode
+from collector.ingest import demand
 from collector.ingest.events import Append, Mark
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -78,6 +79,7 @@ class Engine(threading.Thread):
     """Start it once. `commit` is `Intake.alerts`; `clock` gives Unix seconds and never goes back.
 
     `schedule` is given the function that says whether a label set's host has fresh samples, and makes the Schedule.
+    `wants` is what its rules look at; None keeps every series as long as the head's retention.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Engine(threading.Thread):
         clock: Callable[[], float],
         metrics: Metrics,
         tick: float = 1.0,
+        wants: Sequence[Want] | None = None,
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._head = head
@@ -101,6 +104,10 @@ class Engine(threading.Thread):
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._times = _Times()
+        self._wants = wants
+        self._rest = demand.REST
+        if wants is not None:
+            head.demand(wants, rest=self._rest)
 
     # --- for other threads ---
 
@@ -299,6 +306,9 @@ class Engine(threading.Thread):
 
     def _reload(self, groups: tuple[Group, ...], schedule: Schedule, at: float) -> None:
         self._head.retention = max(self._head.retention, retention_for(groups))
+        if self._wants is not None:
+            self._wants = demand.wants(groups)
+            self._head.demand(self._wants, rest=self._rest)
         changes = schedule.replace(groups, at)
         if changes:
             self._state.owed.append(changes)
@@ -324,7 +334,16 @@ class Engine(threading.Thread):
         if now >= self._times.compact:
             self._times.compact = now + COMPACT
             self._head.compact(now)
+            self._fit()
         self._measure()
+
+    def _fit(self) -> None:
+        """Keeps what no rule asks for only while there is room for it."""
+        rest = demand.rest(self._head.stats, self._rest)
+        if self._wants is not None and rest != self._rest:
+            self._rest = rest
+            self._head.demand(self._wants, rest=rest)
+            log.info("Series that no rule looks at are kept for %d s.", rest, extra={"action": "head_fitted"})
 
     def _measure(self) -> None:
         stats, m = self._head.stats, self._metrics

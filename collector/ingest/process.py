@@ -21,6 +21,7 @@ from collector.head import Head
 from collector.ingest import ca, enrollment, service
 from collector.ingest.attendance import Attendance
 from collector.ingest.clock import SteadyClock
+from collector.ingest.demand import wants
 from collector.ingest.engine import Engine, retention_for
 from collector.ingest.errors import ListenError
 from collector.ingest.events import Terms
@@ -169,7 +170,7 @@ def make_engine(
     with store.read() as conn:
         alerts = load_alerts(conn)
     return Engine(
-        head=Head(retention=retention_for(groups), max_samples=_slots(groups, settings.interval)),
+        head=Head(retention=retention_for(groups), interval=settings.interval),
         schedule=lambda host_online: Schedule(
             groups,
             alerts,
@@ -182,12 +183,8 @@ def make_engine(
         clock=now,
         metrics=metrics,
         tick=settings.evaluation_interval,
+        wants=wants(groups),
     )
-
-
-def _slots(groups: tuple[Group, ...], interval: float) -> int:
-    """Samples kept of a series: two hours of the usual interval, or what the longest window of a rule needs."""
-    return max(480, int(1.25 * retention_for(groups, 0.0) / interval))
 
 
 async def _listen(

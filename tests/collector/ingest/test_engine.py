@@ -10,11 +10,13 @@ import pytest
 
 from collector.alerts.alert import Alert, AlertChanges, EventKind
 from collector.head import Head
+from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
 from collector.ingest.events import Append, Columns, Mark
 from collector.ingest.stamp import stamp
 from collector.labels import Labels
 from collector.metrics import Metrics
+from collector.promql import EvaluationError, evaluate, plan
 from collector.query.errors import EngineStoppedError
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
@@ -43,7 +45,7 @@ class Clock:
 class Room:
     """An engine whose thread is not started: each piece of its loop is called by hand."""
 
-    def __init__(self, wire: Wire, rules: str = HIGH, alerts: Sequence[Alert] = ()) -> None:
+    def __init__(self, wire: Wire, rules: str = HIGH, alerts: Sequence[Alert] = (), *, by_demand: bool = False) -> None:
         self.clock = Clock()
         self.down = False
         self.rows: dict[str, Alert] = {alert.key: alert for alert in alerts}
@@ -58,6 +60,7 @@ class Room:
             commit=self.commit,
             clock=self.clock,
             metrics=self.metrics,
+            wants=wants(groups) if by_demand else None,
         )
 
     def commit(self, changes: AlertChanges, _: float) -> Sequence[Alert]:
@@ -202,6 +205,24 @@ def test_our_own_series_are_repeated_and_changed(wire: Wire, room: Room) -> None
     room.engine.forget("a-1")
     room.turn(1.0)
     assert room.values() == {}
+
+
+def test_a_reload_changes_what_is_kept(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.ingest.demand._ROOM", 0)
+    room = Room(wire, by_demand=True)
+    look = plan("count_over_time(node_thing[5m])")
+    room.send(1, 1.0)
+    room.turn(1.0)
+    room.send(2, 1.0)
+    room.turn(1.0)
+    with pytest.raises(EvaluationError, match="only the newest values"):
+        evaluate(look, room.engine._head.select, room.clock.at)
+    room.engine.reload(load_text(HIGH.replace("node_thing >", "rate(node_thing[5m]) >"), "r.yml"))
+    for seq in range(3, 31):
+        room.turn(15.0)
+        room.send(seq, 1.0)
+    room.turn()
+    assert evaluate(look, room.engine._head.select, room.clock.at).vector.values.tolist() == [20.0]
 
 
 def test_without_rules_acks_come_with_the_tick(wire: Wire) -> None:
