@@ -217,7 +217,7 @@ def test_a_reload_changes_what_is_kept(wire: Wire, monkeypatch: pytest.MonkeyPat
     room.turn(1.0)
     with pytest.raises(EvaluationError, match="only the newest values"):
         evaluate(look, room.engine._head.select, room.clock.at)
-    room.engine.reload(load_text(HIGH.replace("node_thing >", "rate(node_thing[5m]) >"), "r.yml"))
+    room.engine.reload(load_text(HIGH.replace("node_thing > 90", "'rate(node_thing[5m]) > 90'"), "r.yml"))
     for seq in range(3, 31):
         room.turn(15.0)
         room.send(seq, 1.0)
