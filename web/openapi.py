@@ -74,7 +74,7 @@ def list_tickets() -> Plain:
     """GET /v1/tickets."""
     views: Plain = {"type": "string", "enum": [each.value for each in View], "default": View.EVERY.value}
     parameters = [
-        query("q", text(), 'the search of the queue: host: state: prio: owner: company: older:2d "text" -x'),
+        query("q", text(), 'the search of the queue: host: state: prio: owner: company: rule: older:2d "text" -x'),
         query("view", views, "`every` ticket, `all` that are open, `mine` of the token's owner"),
         query("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "tickets per page"),
         query("cursor", text(), "from the last page's Link header or `next`"),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,6 +12,7 @@ from collector.alerts.alert import Alert, AlertState
 from collector.labels import Labels
 from collector.store import tables as t
 from collector.store.engine import finite, plain
+from collector.store.hosts import Scope
 from collector.store.upsert import insert
 
 CHUNK = 500  # keys in one statement, far below any database's limit of parameters
@@ -26,25 +28,34 @@ class Episode:
     started_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class AlertCounts:
+    """One rule's alerts: by state, and how many of both are without data."""
+
+    pending: int = 0
+    firing: int = 0
+    unknown: int = 0
+
+
 def load_alerts(conn: Connection) -> list[Alert]:
     """Every pending and firing alert. A value that was not finite comes back as NaN."""
-    return [
-        Alert(
-            key=r.key,
-            rule=r.rule,
-            labels=Labels.of(r.labels),
-            state=AlertState(r.state),
-            active_since=r.active_since,
-            last_true=r.last_true,
-            value=math.nan if r.value is None else r.value,
-            annotations=r.annotations,
-            fired_at=r.fired_at,
-            keep_since=r.keep_since,
-            unknown_since=r.unknown_since,
-            episode=r.episode,
-        )
-        for r in conn.execute(sa.select(t.alert).order_by(t.alert.c.key))
-    ]
+    return [_alert(row) for row in conn.execute(sa.select(t.alert).order_by(t.alert.c.key))]
+
+
+def alerts_of(conn: Connection, rules: Iterable[str], scope: Scope, *, limit: int = 200) -> list[Alert]:
+    """Alerts of these rules (by uid) of the reader's companies; firing ones first, then the oldest."""
+    c = t.alert.c
+    query = sa.select(t.alert).where(c.rule.in_(sorted(set(rules))), _of_companies(scope))
+    return [_alert(row) for row in conn.execute(query.order_by(c.state, c.active_since, c.key).limit(limit))]
+
+
+def count_alerts(conn: Connection, scope: Scope) -> dict[str, AlertCounts]:
+    """How many alerts each rule (by uid) has in the reader's companies."""
+    c = t.alert.c
+    kinds = (c.state == AlertState.PENDING.value, c.state == AlertState.FIRING.value, c.unknown_since.is_not(None))
+    sums = [sa.func.sum(sa.case((kind, 1), else_=0)) for kind in kinds]
+    rows = conn.execute(sa.select(c.rule, *sums).where(_of_companies(scope)).group_by(c.rule))
+    return {rule: AlertCounts(*(int(number) for number in numbers)) for rule, *numbers in rows}
 
 
 def write_alerts(conn: Connection, alerts: Sequence[Alert]) -> None:
@@ -95,6 +106,28 @@ def chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     """Keys in order, at most CHUNK at a time."""
     ordered = sorted(set(keys))
     return (ordered[i : i + CHUNK] for i in range(0, len(ordered), CHUNK))
+
+
+def _of_companies(scope: Scope) -> sa.ColumnElement[bool]:
+    """An alert belongs to the company in its labels; one without is for those who see everything."""
+    return sa.true() if scope is None else t.alert.c.labels["company"].as_string().in_(sorted(scope))
+
+
+def _alert(row: sa.Row[Any]) -> Alert:
+    return Alert(
+        key=row.key,
+        rule=row.rule,
+        labels=Labels.of(row.labels),
+        state=AlertState(row.state),
+        active_since=row.active_since,
+        last_true=row.last_true,
+        value=math.nan if row.value is None else row.value,
+        annotations=row.annotations,
+        fired_at=row.fired_at,
+        keep_since=row.keep_since,
+        unknown_since=row.unknown_since,
+        episode=row.episode,
+    )
 
 
 def _row(alert: Alert) -> dict[str, object]:

@@ -135,6 +135,7 @@ def _condition(conn: Connection, term: Term, value: str, at: float, user_id: int
         Field.HOST: lambda: sa.or_(_part(_c.host, value), _part(_c.instance, value)),
         Field.COMPANY: lambda: _c.company_id.in_(_matching(conn, t.company, ("slug", "name"), value)),
         Field.QUEUE: lambda: _part(_c.queue, value),
+        Field.RULE: lambda: _part(_c.rule_name, value),
         Field.OWNER: lambda: _owner(conn, value, user_id),
         Field.STATE: lambda: _state(value),
         Field.PRIORITY: lambda: _c.priority == int(Priority[value]),

@@ -36,6 +36,7 @@ class Field(StrEnum):
     COMPANY = "company"
     QUEUE = "queue"
     NUMBER = "number"
+    RULE = "rule"
     OLDER = "older"
     NEWER = "newer"
 

@@ -32,8 +32,11 @@ def put(
     host: str | None = None,
     queue: str = "helpdesk",
     description: str = "",
+    rule: str = "",
 ) -> None:
-    new = NewTicket(company, title, host=host, instance=host or "", queue=queue, description=description)
+    new = NewTicket(
+        company, title, host=host, instance=host or "", queue=queue, description=description, rule_name=rule
+    )
     made = tickets.insert_ticket(conn, new, level, at, year=2026)
     assert made is not None
     after = replace(
@@ -54,7 +57,7 @@ def anna(store: Store) -> int:
     with store.write() as conn:
         hosts.add_company(conn, "beta", "Łódź sp. z o.o.", 1.0)
         user = users.add_user(conn, "anna", "Anna Żak", "h", at=1.0)
-        put(conn, "Disk full", host="srv-db-02", level=Priority.P1, at=3 * DAY)
+        put(conn, "Disk full", host="srv-db-02", level=Priority.P1, at=3 * DAY, rule="HostDiskFull")
         put(conn, "Zażółć gęślą", description="Nie działa 100%_", level=Priority.P2, at=1 * DAY, owner=user.id)
         put(conn, "Printer", status=Status.WAITING_PART, owner=user.id, at=2 * DAY, queue="Hardware")
         put(conn, "Mail", status=Status.IN_PROGRESS, level=Priority.P1, at=4 * DAY, company="beta")
@@ -119,6 +122,9 @@ def test_views(store: Store, anna: int) -> None:
         ("company:łódź", ["Mail"]),
         ("-company:acme", ["Mail"]),
         ("queue:hardware", ["Printer"]),
+        ("rule:hostdisk", ["Disk full"]),
+        ("rule:HostDiskFull,other prio:1", ["Disk full"]),
+        ("rule:other", []),
         ("older:2d", ["Zażółć gęślą", "Printer"]),
         ("newer:1d", ["Silent", "Healed"]),
         ("number:1", ["Disk full"]),

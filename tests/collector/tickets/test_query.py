@@ -82,7 +82,7 @@ TERM = st.one_of(
     st.builds(Term, st.sampled_from([Field.TEXT]), st.tuples(WORD), st.booleans()),
     st.builds(
         Term,
-        st.sampled_from([Field.HOST, Field.OWNER, Field.COMPANY, Field.QUEUE]),
+        st.sampled_from([Field.HOST, Field.OWNER, Field.COMPANY, Field.QUEUE, Field.RULE]),
         st.lists(WORD, min_size=1, max_size=3, unique=True).map(tuple),
         st.booleans(),
     ),
