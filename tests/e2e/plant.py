@@ -56,7 +56,23 @@ class Plant:
         return done.stdout
 
     def serve(self, part: str = "ingest,web,worker") -> None:
-        self.processes[part] = subprocess.Popen([BIN / "czuwak", "serve", "--config", self.config, "--only", part])
+        with self.log.open("ab") as log:
+            words = ["serve", "--config", str(self.config), "--only", part]
+            self.processes[part] = subprocess.Popen([BIN / "czuwak", *words], stderr=log)
+
+    @property
+    def log(self) -> Path:
+        """What the collector said; printed when the test ends, for pytest to show if it failed."""
+        return self.folder / "serve.log"
+
+    def lines(self, action: str) -> list[dict[str, Any]]:
+        """The collector's log lines of one action."""
+        rows = [json.loads(row) for row in self.log.read_text().splitlines() if row.startswith("{")]
+        return [row for row in rows if row.get("action") == action]
+
+    def pids(self) -> dict[str, int]:
+        """Process of each part that the supervisor started last."""
+        return {row["part"]: int(row["pid"]) for row in self.lines("part-started")}
 
     def ready(self) -> None:
         until("the collector is ready", lambda: self.get("/-/ready") is not None)
@@ -113,7 +129,7 @@ class Plant:
         return [
             row[0]
             for row in self.rows(
-                "select e.kind from ticket_event e join ticket t on t.id = e.ticket_id where t.number = ? order by e.id",
+                "select kind from ticket_event where ticket_id = (select id from ticket where number = ?) order by id",
                 number,
             )
         ]
@@ -132,6 +148,8 @@ class Plant:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self.log.exists():
+            print(self.log.read_text(), file=sys.stderr)
 
 
 @contextmanager
@@ -140,7 +158,7 @@ def planted(
 ) -> Iterator[Plant]:
     """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack."""
     site = Plant(folder, ports(("ingest", "enroll", "web", "page")))
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(rules)
     files = files or ('["rules.yml"]' if rules else '["default"]')
     site.config.write_text(COLLECTOR.format(rules=files, **site.ports))
