@@ -5,34 +5,33 @@ import numpy as np
 from collector.head import Frame
 from collector.promql.aggregate import group_masks, grouping_names
 from collector.promql.nodes import Aggregate
-from collector.promql.rows import Floats, Index, Rows, spread
+from collector.promql.rows import Index, Rows
 
 
 def count_values(node: Aggregate, rows: Rows, label: str) -> Rows:
     """How many rows of each group have each value. A value nobody has now is no row, so nothing is known of it."""
     names = grouping_names(node, rows.frame) - {label}
     groups = rows.frame.groups(names)
-    wanted = rows.present.any(axis=0)
-    texts, of = _values(rows)
-    pairs, place = np.unique(groups.ids[np.nonzero(rows.present)[1]] * len(texts) + of, return_inverse=True)
-    group_of, text_of = pairs // max(1, len(texts)), pairs % max(1, len(texts))
-    cells = spread(np.arange(len(pairs)), len(pairs), rows.steps)
-    steps = np.nonzero(rows.present)[0]
-    counts = np.bincount(steps * len(pairs) + place.reshape(-1), minlength=len(cells)).reshape(rows.steps, -1)
+    texts, text_of = _values(rows)
+    steps, members = np.nonzero(rows.present)
+    if node.without and label in node.labels:
+        texts, text_of = [""], np.zeros(len(steps), np.intp)
+    pairs, place = np.unique(groups.ids[members] * len(texts) + text_of, return_inverse=True)
+    counts = np.bincount(steps * len(pairs) + place.reshape(-1), minlength=rows.steps * len(pairs))
+    counts = counts.reshape(rows.steps, len(pairs))
+    group_of, codes = pairs // max(1, len(texts)), [rows.frame.symbols.encode(text) for text in texts]
+    columns = rows.frame.keep(names).take(groups.first[group_of]).columns
+    column = np.array(codes, np.int32)[pairs % max(1, len(texts))]
+    frame = Frame(rows.frame.symbols, {**columns, label: column}, len(pairs))
     _, known, lost = (mask[:, group_of] for mask in group_masks(rows, groups))
-    columns = dict(rows.frame.keep(names).take(groups.first[group_of]).columns)
-    if wanted.any() and not (node.without and label in node.labels):
-        codes = np.array([rows.frame.symbols.encode(_text(v)) for v in texts.tolist()], np.int32)
-        columns[label] = codes[text_of]
-    frame = Frame(rows.frame.symbols, columns, len(pairs))
     return Rows(frame, counts.astype(np.float64), counts > 0, known, lost)
 
 
-def _values(rows: Rows) -> tuple[Floats, Index]:
+def _values(rows: Rows) -> tuple[list[str], Index]:
     """The distinct values, and which of them each row that is present has; NaN is one value, -0 is not 0."""
     bits = np.where(np.isnan(rows.values), np.nan, rows.values)[rows.present].view(np.int64)
     distinct, of = np.unique(bits, return_inverse=True)
-    return distinct.view(np.float64), of.reshape(-1)
+    return [_text(value) for value in distinct.view(np.float64).tolist()], of.reshape(-1)
 
 
 def _text(value: float) -> str:
