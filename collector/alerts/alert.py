@@ -97,6 +97,7 @@ class AlertEvent:
     expression: str = ""
     for_seconds: float = 0.0
     evidence: Evidence | None = None
+    reason: str = ""  # of GONE: "rule changed", "rule removed"; empty when its object is not reported any more
 
 
 @dataclass(frozen=True, slots=True)

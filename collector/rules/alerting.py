@@ -159,8 +159,8 @@ def _matches(rule: AlertRule, result: Result, context: Context) -> tuple[dict[st
 
 
 def _named(rule: AlertRule, source: Labels, value: float, group_labels: Mapping[str, str]) -> Labels:
-    own = {name: expand(text, source, value) for name, text in rule.labels.items()}
-    return source.without(NAME).with_({**group_labels, **own, ALERT_NAME: rule.name})
+    own = {name: expand(text, source, value) for name, text in {**group_labels, **rule.labels}.items()}
+    return source.without(NAME).with_({**own, ALERT_NAME: rule.name})
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, 
 from collector.head import Select
 from collector.labels import Labels, dedup_key
 from collector.promql import EvaluationError, PlanError, Result, evaluate
-from collector.rules.alerting import SOURCE, Context, State, Step, event, restore, source_labels, step
+from collector.rules.alerting import ALERT_NAME, SOURCE, Context, State, Step, event, restore, source_labels, step
+from collector.rules.budget import Breaker, BudgetError, allowance, bounded, too_slow
 from collector.rules.errors import RuleError
 from collector.rules.evidence import gather
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
@@ -45,6 +46,7 @@ class _Running:
     state: State = field(default_factory=State)
     written: tuple[Labels, ...] = ()
     error: str | None = None  # None before the first evaluation
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Schedule:
 
     `alerts` are those stored before the start: they keep `active_since`, so `for` goes on. Stored alerts whose
     rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`. `charts` False: events
-    carry no evidence.
+    carry no evidence. `work` gives the seconds this thread has worked: a busy machine is no rule's fault.
     """
 
     def __init__(
@@ -86,9 +88,11 @@ class Schedule:
         needs_proof: bool = True,
         charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
+        work: Callable[[], float] = time.thread_time,
     ) -> None:
         self._default_interval = default_interval
         self._timer = timer
+        self._work = work
         self._charts = MOST_EVIDENCE if charts else 0
         self._context = Context(
             key_of=key_of,
@@ -141,7 +145,7 @@ class Schedule:
         told = (labels for turn in turns.values() for labels in _failing(turn))
         self._mended += tuple(labels for labels in told if labels not in still)
         leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
-        return _gone([*leaving], at)
+        return _gone([*leaving], at, self._names())
 
     def report(self) -> tuple[GroupReport, ...]:
         """Every group and rule with its health, in order."""
@@ -165,6 +169,9 @@ class Schedule:
     def _running(self) -> Iterable[_Running]:
         return (running for turn in self._turns for running in turn.rules)
 
+    def _names(self) -> frozenset[str]:
+        return frozenset(running.rule.name for running in self._running())
+
     def _turn(self, group: Group, at: float) -> _Turn:
         context = replace(self._context, group_labels=group.labels, limit=group.limit)
         interval = group.interval or self._default_interval
@@ -183,9 +190,10 @@ class Schedule:
         turn.missed += late
         turn.next_at += (late + 1) * turn.interval
         steps: _Steps = []
+        deadline = self._work() + allowance(turn.interval)
         for running in turn.rules:
             try:
-                taken = self._judge(turn, running, steps, select, at, record)
+                taken = self._attempt(turn, running, steps, select, at, record, deadline)
             except _FAILURES as error:
                 _fail(turn, running, error)
             else:
@@ -197,19 +205,46 @@ class Schedule:
         _keep(steps, stored)
         turn.evaluated_at, turn.duration = at, self._timer() - started
 
+    def _attempt(
+        self,
+        turn: _Turn,
+        running: _Running,
+        steps: _Steps,
+        select: Select,
+        at: float,
+        record: Record,
+        deadline: float,
+    ) -> Step | None:
+        """One rule within its budget. Raises BudgetError when it is switched off or the group's time is over."""
+        running.breaker.check(at)
+        began, allowed = self._work(), allowance(turn.interval)
+        if began > deadline:
+            raise BudgetError(f"left out: the rules of its group need more than {allowed:g} s of work")
+        try:
+            taken = self._judge(turn, running, steps, bounded(select), at, record)
+        except BudgetError as error:
+            running.breaker.strike(str(error), at)
+            raise
+        spent = self._work() - began
+        if spent > allowed:
+            running.breaker.strike(too_slow(spent, turn.interval), at)
+        else:
+            running.breaker.clear()
+        return taken
+
     def _judge(
         self, turn: _Turn, running: _Running, steps: _Steps, select: Select, at: float, record: Record
     ) -> Step | None:
-        rule = running.rule
-        result = evaluate(rule.plan, select, at - turn.group.query_offset)
+        rule, seen_at = running.rule, at - turn.group.query_offset
+        result = evaluate(rule.plan, select, seen_at)
         if isinstance(rule, RecordRule):
-            self._record(turn, running, rule, result, at, record)
+            self._record(turn, running, rule, result, seen_at, record)
             return None
         taken = step(rule, running.state, result, at, turn.context)
         self._check_owners(running, taken, steps)
         written = alert_series(taken.state.alerts.values())
         if written or running.written:
-            record(*with_ends(written, running.written), at)
+            record(*with_ends(written, running.written), seen_at)
             running.written = tuple(written)
         return taken
 
@@ -248,7 +283,7 @@ class Schedule:
 
     def _end_orphans(self, at: float, commit: Commit, record: Record) -> None:
         if self._orphans:
-            commit(_gone(self._orphans, at), at)
+            commit(_gone(self._orphans, at, self._names()), at)
             self._orphans = []
         if self._ended:
             record(*with_ends({}, self._ended), at)
@@ -258,9 +293,18 @@ class Schedule:
             self._mended = ()
 
 
-def _gone(alerts: Sequence[Alert], at: float) -> AlertChanges:
-    told = tuple(event(EventKind.GONE, None, alert, at) for alert in alerts if alert.state is AlertState.FIRING)
+def _gone(alerts: Sequence[Alert], at: float, names: frozenset[str]) -> AlertChanges:
+    """The end of alerts whose rule is gone; one of the same name means that it was changed."""
+    told = tuple(
+        replace(event(EventKind.GONE, None, alert, at), reason=_reason(alert, names))
+        for alert in alerts
+        if alert.state is AlertState.FIRING
+    )
     return AlertChanges(deletes=tuple(alert.key for alert in alerts), events=told)
+
+
+def _reason(alert: Alert, names: frozenset[str]) -> str:
+    return "rule changed" if alert.labels.get(ALERT_NAME) in names else "rule removed"
 
 
 def _merged(changes: Iterable[AlertChanges]) -> AlertChanges:

@@ -188,7 +188,8 @@ def _goes_on(event: AlertEvent, ticket: Ticket, policy: Policy, unknown_since: f
         case EventKind.KNOWN:
             return _known(ticket)
         case _:
-            return CloseGone(_close(ticket, event.at, Entry(EntryKind.GONE, public=True)))
+            why = {"reason": event.reason} if event.reason else {}
+            return CloseGone(_close(ticket, event.at, Entry(EntryKind.GONE, public=True, data=why)))
 
 
 def _changed(event: AlertEvent, ticket: Ticket, policy: Policy) -> Decision:
