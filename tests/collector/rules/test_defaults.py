@@ -1,3 +1,4 @@
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,12 @@ from collector.rules.unit import run_tests
 
 HERE = Path(__file__).parent
 TESTS = sorted((HERE / "defaults").glob("*.test.yml"))
-ANNOTATIONS = {"summary", "description", "summary_pl", "description_pl", "runbook_url"}
+ANNOTATIONS = {"summary", "description", "summary_pl", "description_pl", "runbook_url", "noise_budget"}
+
+HEADINGS = {
+    "en": ["What it means", "Look", "Do", "Escalate", "When it recovers"],
+    "pl": ["Co to znaczy", "Sprawdź", "Zrób", "Przekaż dalej", "Kiedy ustępuje"],
+}
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def test_every_default_rule_speaks_both_languages_and_has_a_runbook_in_both(
         assert rule.annotations.keys() == ANNOTATIONS
         assert rule.annotations["runbook_url"] == f"runbooks/en/{rule.name}"
         for language in ("en", "pl"):
-            assert f"`{rule.name}`" in (docs / "runbooks" / language / f"{rule.name}.md").read_text()
+            page = (docs / "runbooks" / language / f"{rule.name}.md").read_text()
+            assert f"`{rule.name}`" in page
+            assert re.findall("^## (.+)$", page, re.MULTILINE) == HEADINGS[language]
 
 
 def test_every_default_rule_says_how_much_it_matters(rules: list[AlertRule]) -> None:
