@@ -154,16 +154,19 @@ class Plant:
 
 @contextmanager
 def planted(
-    folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",), files: str = ""
+    folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",), files: str = "", more: str = ""
 ) -> Iterator[Plant]:
-    """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack."""
+    """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack.
+
+    `more` is added to its configuration.
+    """
     site = Plant(folder, ports(("ingest", "enroll", "web", "page")))
     folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(rules)
     files = files or ('["rules.yml"]' if rules else '["default"]')
-    site.config.write_text(COLLECTOR.format(rules=files, **site.ports))
+    site.config.write_text(COLLECTOR.format(rules=files, **site.ports) + more)
     site.command("init", str(folder), "--company", "Test")
-    scopes = ("--scope", "tickets:read", "--scope", "hosts:read")
+    scopes = ("--scope", "tickets:read", "--scope", "tickets:write", "--scope", "hosts:read")
     made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")
     site.bearer = json.loads(made)["token"]
     try:
