@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from collector.promql.nodes import Binary, Call, Node, Operator, Range, Selector, operands
 from collector.promql.survey import nodes
 from collector.rules.duration import format_duration
+from collector.rules.lint.shape import name_of
 from collector.rules.lint.subject import Remark, Subject
 
 CALM = 300.0  # seconds: a window this long is patience of its own
 _ORDERING = frozenset({Operator.GREATER, Operator.GREATER_EQUAL, Operator.LESS, Operator.LESS_EQUAL})
 _JUMPY = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "avg_over_time"})
+_CLOCK = "node_time_seconds"
 _AGES = frozenset({"time", "timestamp", "changes", "resets"})
 
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Alerts without `for` and `keep_firing_for` that compare a level of the last minutes with a limit."""
     alert = subject.alert
-    if alert is None or alert.for_seconds or alert.keep_firing_for:
+    if alert is None or alert.for_seconds or alert.keep_firing_for or alert.labels.get("ticket") == "no":
         return
     for node in nodes(subject.root):
         if isinstance(node, Binary) and node.operator in _ORDERING and _flaps(node.left):
@@ -42,4 +44,4 @@ def _flaps(node: Node) -> bool:
 
 
 def _ages(node: Node) -> bool:
-    return isinstance(node, Call) and node.name in _AGES
+    return (isinstance(node, Call) and node.name in _AGES) or (isinstance(node, Selector) and name_of(node) == _CLOCK)

@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 from collector.rules.lint import catalogue
-from collector.rules.lint.catalogue import STAMPED, shipped
+from collector.rules.lint.catalogue import STAMPED, TEXTFILE, Metric, shipped
 
 REPOSITORY = Path(__file__).parents[4]
 PAGE = REPOSITORY / "tests" / "data" / "exposition.txt"
 LIST = REPOSITORY / "collector" / "rules" / "lint" / "metrics.txt"
 
-# What the page of the tests' host cannot show: services need a bus, the uplink a collector.
+# What the page of the tests' host cannot show: services need a bus, the uplink a collector, and its battery counts
+# watt-hours where others count ampere-hours.
 AGENT = """
 czuwak_agent_batches_acked_total counter
 czuwak_agent_batches_dropped_total counter
@@ -21,7 +22,11 @@ czuwak_agent_probe_no_data gauge collector
 czuwak_agent_reconnects_total counter
 czuwak_agent_spool_batches gauge
 czuwak_agent_spool_bytes gauge
+czuwak_agent_textfile_refused gauge file
 czuwak_agent_uplink_connected gauge
+node_power_supply_charge_full gauge power_supply
+node_power_supply_charge_full_design gauge power_supply
+node_systemd_service_restart_total counter name
 node_systemd_unit_state gauge name state type?
 """
 COLLECTOR = """
@@ -78,3 +83,7 @@ def test_a_hosts_series_have_what_the_collector_stamps() -> None:
 
 def test_the_list_is_read_once() -> None:
     assert catalogue.shipped() is shipped()
+
+
+def test_what_scripts_write_is_known_without_its_labels() -> None:
+    assert shipped()["x509_cert_not_after"] == Metric("x509_cert_not_after", TEXTFILE, STAMPED, None)

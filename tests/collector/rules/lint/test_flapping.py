@@ -17,7 +17,8 @@ def test_patience_of_any_kind_is_enough(remarks: Remarks) -> None:
     calm = ["expr: node_load1 > 2, for: 1m", "expr: node_load1 > 2, keep_firing_for: 5m", "expr: node_load1 == 1",
             "expr: 'avg_over_time(node_load1[5m]) > 2'", "expr: 'max_over_time(node_load1[1m]) > 2'",
             "expr: time() - node_boot_time_seconds > 5", "expr: 'changes(node_load1[1m]) > 2'",
-            "expr: absent(node_load1) > 0", "expr: 'increase(a_total[10m]) > 0'"]  # fmt: skip
+            "expr: absent(node_load1) > 0", "expr: node_time_seconds - node_boot_time_seconds < 600",
+            "expr: node_load1 > 1, labels: {ticket: 'no'}", "expr: 'increase(a_total[10m]) > 0'"]  # fmt: skip
     for fields in calm:
         assert remarks("flapping", f"- {{alert: A, {fields}}}") == "", fields
 
