@@ -190,7 +190,9 @@ def secret(path: Path) -> str:
             raise CollectorError(f"{path}: others can read this secret; run `chmod 600 {path}`")
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise CollectorError(f"{path}: the secret cannot be read: {error.strerror}") from None
+        raise CollectorError(f"{path}: the secret cannot be read: {error.strerror}; `czuwak init` makes one") from None
+    except UnicodeDecodeError:
+        raise CollectorError(f"{path}: the secret is not UTF-8 text") from None
     if not text:
         raise CollectorError(f"{path}: the secret is empty; remove the file and run `czuwak init` again")
     return text
