@@ -64,6 +64,32 @@ def test_a_missing_file_names_the_command_that_makes_one(tmp_path: Path) -> None
         config.load(tmp_path / "none.toml", {})
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://czuwak:se:cret@db/x", "postgresql://czuwak:***@db/x"),
+        ("postgresql://czuwak@db/x?password=secret&host=y", "postgresql://czuwak@db/x?password=***&host=y"),
+        ("postgresql://czuwak@db/x", "postgresql://czuwak@db/x"),
+    ],
+)
+def test_a_password_of_the_database_is_never_shown(tmp_path: Path, url: str, shown: str) -> None:
+    assert config.load(written(tmp_path, f'[database]\nurl = "{url}"\n'), {}).database.shown == shown
+
+
+def test_a_mistake_in_the_url_does_not_show_its_password(tmp_path: Path) -> None:
+    for url in ("mysql://czuwak:secret@db/x", "postgresql://czuwak:secr@et@db/x"):
+        with pytest.raises(ConfigError) as caught:
+            config.load(written(tmp_path, f'[database]\nurl = "{url}"\n'), {})
+        assert "secr" not in str(caught.value)
+        assert "et@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "0", "-1", "true", '"0s"', '"1e9s"', '"9999999999d"', '"²s"'])
+def test_a_duration_is_from_a_millisecond_to_ten_years(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="is not a duration from 1 ms to 10 years"):
+        config.load(written(tmp_path, f"[ingest]\ninterval = {text}\n"), {})
+
+
 @given(st.text())
 def test_no_text_but_a_duration_is_one(text: str) -> None:
     with contextlib.suppress(ValueError):
