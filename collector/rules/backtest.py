@@ -50,6 +50,11 @@ class Episode:
     value: float = 0.0
     again: bool = False
 
+    @property
+    def ticket(self) -> bool:
+        """False for a rule that only wants to be seen on its host's page."""
+        return self.labels.get("ticket") != "no"
+
     def healed_within(self, seconds: float) -> bool:
         """True when it recovered by itself that soon after it fired."""
         return self.end == "recovered" and self.ended_at is not None and self.ended_at - self.fired_at <= seconds
@@ -71,12 +76,17 @@ class Report:
     @property
     def tickets(self) -> int:
         """Tickets that would have been opened."""
-        return sum(not episode.again for episode in self.episodes)
+        return sum(one.ticket and not one.again for one in self.episodes)
 
     @property
     def reopened(self) -> int:
         """How often one would have been opened again."""
-        return sum(episode.again for episode in self.episodes)
+        return sum(one.ticket and one.again for one in self.episodes)
+
+    @property
+    def entries(self) -> int:
+        """Episodes of rules labelled ticket="no": entries on their hosts' pages."""
+        return sum(not one.ticket for one in self.episodes)
 
     def healed(self, within: float = 300.0) -> int:
         """Tickets whose every episode healed by itself within so many seconds."""
@@ -87,12 +97,13 @@ class Report:
         tickets, healed, minutes = self.tickets, self.healed(within), within / 60
         text = f"this would have opened {tickets} ticket{'' if tickets == 1 else 's'}"
         again = f", opened one again {self.reopened} times" if self.reopened else ""
-        return f"{text}{again}, {healed} healed by themselves within {minutes:g} min"
+        entries = f"; {self.entries} entries on hosts' pages" if self.entries else ""
+        return f"{text}{again}, {healed} healed by themselves within {minutes:g} min{entries}"
 
     def _by_ticket(self) -> Iterable[list[Episode]]:
         tickets: list[list[Episode]] = []
         latest: dict[tuple[str, Labels], list[Episode]] = {}
-        for episode in self.episodes:
+        for episode in (one for one in self.episodes if one.ticket):
             key = (episode.rule, episode.labels)
             if episode.again and key in latest:
                 latest[key].append(episode)

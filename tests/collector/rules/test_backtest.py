@@ -62,6 +62,12 @@ def test_what_comes_back_soon_opens_its_ticket_again() -> None:
     assert apart.tickets == 2
 
 
+def test_rules_without_tickets_are_counted_apart() -> None:
+    report = replay(minutes("6 6 6 1 1"), RULES.replace("severity: warning", 'ticket: "no"'), end=240.0)
+    assert (report.tickets, report.entries, report.healed()) == (0, 1, 0)
+    assert report.summary().endswith("; 1 entries on hosts' pages")
+
+
 def test_what_still_fires_at_the_end_has_no_end() -> None:
     (episode,) = replay(minutes("6 6 6 6"), end=180.0).episodes
     assert episode.ended_at is None
