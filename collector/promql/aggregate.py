@@ -89,8 +89,16 @@ def _sum(cells: Cells, _: Floats) -> Floats:
         size = np.bincount(cells.ids, weights=np.abs(values), minlength=cells.size)
         cancelled = size > 1e4 * np.abs(total)
     if bool(cancelled.any()):
-        return np.where(cancelled, _careful_sum(values, cells), total)
+        total = np.where(cancelled, _careful_sum(values, cells), total)
+    if bool(np.signbit(values).any()):
+        total = np.where(total == 0.0, _zero_sum(cells), total)
     return np.asarray(total, np.float64)
+
+
+def _zero_sum(cells: Cells) -> Floats:
+    """Minus zero for groups of nothing else."""
+    other = cells.present & ~((cells.values == 0.0) & np.signbit(cells.values))
+    return np.where(np.bincount(cells.ids[other], minlength=cells.size) > 0, 0.0, -0.0)
 
 
 def _careful_sum(values: Floats, cells: Cells) -> Floats:

@@ -21,6 +21,7 @@ from collector.promql.survey import nodes
 MAX_STEPS = 11_000  # of a range evaluation, as in Prometheus
 BUDGET = 500_000_000  # values that one evaluation may work on
 _BLOCK = 2_000_000  # samples worked on together in a range evaluation
+_FAR = 1e12  # seconds
 _INTERVAL = 15.0  # seconds between samples, guessed, where only memory depends on it
 
 
@@ -39,6 +40,7 @@ def evaluate(plan: Plan, select: Select, at: float, *, lookback: float = 300.0, 
     A scalar expression gives one value without labels. `budget` bounds the work: every value read, computed or put
     into a window counts.
     """
+    _refuse_far(at)
     times = milli(np.array([at], np.float64))
     return result_of(_root(plan, _context(plan, select, times, 0.0, lookback, budget)))
 
@@ -83,10 +85,16 @@ def evaluate_steps(
 
 
 def _times(start: float, end: float, step: float) -> Floats:
-    steps = int((end - start) / step + 1e-9) + 1 if step > 0 and end >= start else 0
+    _refuse_far(start, end)
+    steps = int(min((end - start) / step, 1e9) + 1e-9) + 1 if step > 0 and end >= start else 0
     if not 0 < steps <= MAX_STEPS:
         raise EvaluationError(f"from {start} to {end} by {step} is not 1 to {MAX_STEPS} steps")
     return np.asarray(start + step * np.arange(steps), np.float64)
+
+
+def _refuse_far(*times: float) -> None:
+    if not all(abs(at) < _FAR for at in times):
+        raise EvaluationError(f"{times[0]} is not a time")
 
 
 def _line(labels: Labels, at: list[float], values: list[float]) -> Line:

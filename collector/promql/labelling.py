@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from collector.head import Frame, Match, Matcher, MatcherError
 from collector.head.matcher import compiled
+from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Call, Node, Text
 from collector.promql.rows import Rows
 
+_LONGEST = 65_536  # characters of a label value
+_TOGETHER = 50_000_000  # of all the values one function makes
 _REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})", re.ASCII)
 
 
@@ -59,7 +62,9 @@ def _check_name(name: str) -> None:
 def _replaced(frame: Frame, target: str, replacement: str, source: str, pattern: str) -> Frame:
     regex, encode = compiled(pattern), frame.symbols.encode
     old, inverse = np.unique(_codes(frame, source), return_inverse=True)
-    found = [regex.fullmatch(frame.symbols.decode(int(code))) for code in old]
+    texts = [frame.symbols.decode(int(code)) for code in old]
+    _refuse_long(max(map(len, texts), default=0) * replacement.count("$") + len(replacement), len(texts))
+    found = [regex.fullmatch(text) for text in texts]
     made = np.array([-1 if m is None else encode(_expand(replacement, m)) for m in found], np.int32)
     new = made[inverse.reshape(-1)]
     return _with_column(frame, target, np.where(new >= 0, new, _codes(frame, target)))
@@ -69,9 +74,17 @@ def _joined(frame: Frame, target: str, separator: str, *sources: str) -> Frame:
     groups = frame.groups(sources)
     columns = [_codes(frame, name)[groups.first] for name in sources]
     decode, encode = frame.symbols.decode, frame.symbols.encode
+    longest = (max((len(decode(int(code))) for code in np.unique(column)), default=0) for column in columns)
+    _refuse_long(sum(longest) + len(separator) * len(sources), groups.size)
     texts = (separator.join(decode(int(c[group])) for c in columns) for group in range(groups.size))
     made = np.array([encode(text) for text in texts], np.int32)
     return _with_column(frame, target, made[groups.ids] if frame.size else np.zeros(0, np.int32))
+
+
+def _refuse_long(size: int, texts: int) -> None:
+    """A label made of itself doubles each time: without a limit a short expression fills the memory."""
+    if size > _LONGEST or size * texts > _TOGETHER:
+        raise EvaluationError(f"label values of {size} characters are too long")
 
 
 def _codes(frame: Frame, name: str) -> NDArray[np.int32]:
