@@ -4,7 +4,7 @@ One thread owns a `Head`. Nothing here reads a clock, a file or a socket; every 
 """
 
 from collector.head.demand import Want
-from collector.head.errors import HeadError, MatcherError, UnknownSchemaError
+from collector.head.errors import HeadError, MatcherError, RecordError, UnknownSchemaError
 from collector.head.frame import Frame
 from collector.head.head import Head, HeadStats
 from collector.head.matcher import Match, Matcher
@@ -22,6 +22,7 @@ __all__ = [
     "Match",
     "Matcher",
     "MatcherError",
+    "RecordError",
     "Select",
     "Selection",
     "Symbols",

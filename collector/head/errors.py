@@ -16,3 +16,7 @@ class UnknownSchemaError(HeadError):
 
 class MatcherError(HeadError):
     """A matcher's regular expression is not valid RE2."""
+
+
+class RecordError(HeadError):
+    """These bytes are no record of a snapshot."""

@@ -3,7 +3,7 @@
 A host's series share their time slots; recordings, ALERTS and presence are hosts of one series each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
 from collector.head.frame import Frame
-from collector.head.history import History
+from collector.head.history import History, Piece
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
 from collector.head.memory import Block, Memory
+from collector.head.record import Record, decode, encode
 from collector.head.selection import Place, Selection
 from collector.head.series import SeriesTable
 from collector.head.slab import STALE, listed, run
@@ -156,15 +157,8 @@ class Head:
     def mark_stale(self, host: str, at: float) -> None:
         """Every series of the host ends at this time; an unknown host is none."""
         known = self._hosts.get(host)
-        newest = self.newest(host)
-        if known is None or newest is None:
-            return
-        at = max(_milli(at), _milli(newest + _MARK))
-        for block in known.blocks.values():
-            self._memory.make_room(block, at - self.retention)
-            block.slab.open_slot(block.index, block.spots, int(block.slab.end[block.index]), at)
-            block.slab.marked[block.index] = at
-        known.moved()  # a block may have gone to another slab
+        if known is not None:
+            self._mark(known, at)
 
     def remove(self, host: str) -> None:
         """Forget a host and all its series."""
@@ -172,6 +166,37 @@ class Head:
         self._dormant.pop(host, None)
         if known is not None:
             self._release(known)
+
+    def records(self) -> Iterator[bytes]:
+        """Everything that has a window, a piece for each host; the head may change between two pieces."""
+        for name in list(self._hosts):
+            known = self._hosts.get(name)
+            if known is not None:
+                yield from self._record(name, known)
+        for labels in list(self._singles):
+            single = self._singles.get(labels)
+            if single is not None:
+                yield from self._record(None, single)
+
+    def restore(self, data: bytes) -> None:
+        """Take a record up again, in the past: its series end behind their last sample until they are heard of.
+
+        A host that is there already keeps what it has. Raises RecordError.
+        """
+        record = decode(data)
+        if record.host in self._hosts or (record.host is None and (not record.own or record.own[0] in self._singles)):
+            return
+        often = 1 if record.host is not None else _OFTEN
+        known = self._new_host(record.shared, often)
+        rows = self._table.add(known.index, record.own)
+        self._memory.reserve(self._table.size, 0)
+        pieces = tuple(Piece(rows[p.rows], p.times, p.values, p.thin) for p in record.pieces)
+        self._arrange(known, rows, History(pieces, 0.0))
+        if record.host is None:
+            self._singles[record.own[0]] = known
+        else:
+            self._hosts[record.host] = known
+        self._mark(known, 0.0)
 
     def newest(self, host: str) -> float | None:
         """Time of the host's newest sample or marker, None when the head has none."""
@@ -218,6 +243,27 @@ class Head:
         """Sizes now; they are counted as they change."""
         size = self._memory.bytes + self._table.bytes
         return HeadStats(len(self._hosts), self._table.live, self._memory.samples, size)
+
+    def _record(self, name: str | None, known: Host) -> Iterator[bytes]:
+        history = History.of(known, newest=False)
+        if any(len(piece.times) and len(piece.rows) for piece in history.pieces):
+            rows = np.unique(np.concatenate([piece.rows for piece in history.pieces]))
+            own = tuple(self._table.own_sets.labels(number) for number in self._table.own[rows].tolist())
+            pieces = tuple(
+                Piece(np.searchsorted(rows, p.rows).astype(np.int32), p.times, p.values, p.thin) for p in history.pieces
+            )
+            yield encode(Record(name, known.shared, own, pieces))
+
+    def _mark(self, known: Host, at: float) -> None:
+        newest = known.newest
+        if newest is None:
+            return
+        at = max(_milli(at), _milli(newest + _MARK))
+        for block in known.blocks.values():
+            self._memory.make_room(block, at - self.retention)
+            block.slab.open_slot(block.index, block.spots, int(block.slab.end[block.index]), at)
+            block.slab.marked[block.index] = at
+        known.moved()  # a block may have gone to another slab
 
     def _push_singles(self, singles: Sequence[Host], at: float, values: _Floats) -> NDArray[np.intp]:
         """One scatter a slab for all series that are older than `at` and have room; the others' places come back."""
@@ -305,12 +351,12 @@ class Head:
             bool((kinds == NEWEST).any()),
         )
 
-    def _new_host(self, shared: Labels) -> Host:
+    def _new_host(self, shared: Labels, often: int = 1) -> Host:
         index = self._free_hosts.pop() if self._free_hosts else self._host_count
         self._host_count = max(self._host_count, index + 1)
         self._memory.reserve(0, self._host_count)
         self._table.set_host(index, shared)
-        host = self._at[index] = Host(index, shared, demanded=self._demands)
+        host = self._at[index] = Host(index, shared, often=often, demanded=self._demands)
         return host
 
     def _extend(self, name: str, known: Host, schema: bytes, own: Sequence[Labels]) -> None:
@@ -328,20 +374,24 @@ class Head:
         known.moved()
         self._hosts[name] = known
 
-    def _add_rows(self, known: Host, own: Sequence[Labels], often: int = 1) -> _Rows:
+    def _add_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
         """New series, each in the block of its kind; a host without series has an empty block for its times."""
         rows = self._table.add(known.index, own)
         self._memory.reserve(self._table.size, 0)
         kinds, charted = self._needs(rows)
         for kind in np.unique(kinds).tolist() or [NEWEST]:
-            self._memory.add(self._block(known, kind, often), rows[kinds == kind])
+            self._memory.add(self._block(known, kind), rows[kinds == kind])
         if charted.any():
-            self._memory.add(self._block(known, THIN, often), rows[charted])
+            self._memory.add(self._block(known, THIN), rows[charted])
         return rows
 
-    def _block(self, known: Host, kind: int, often: int, slots: int = 0) -> Block:
+    def _block(self, known: Host, kind: int, slots: int = 0) -> Block:
         if kind not in known.blocks:
-            most = self.max_samples if kind == ALL else slots_of(kind, self._memory.interval, 0) * most_of(kind, often)
+            most = (
+                self.max_samples
+                if kind == ALL
+                else slots_of(kind, self._memory.interval, 0) * most_of(kind, known.often)
+            )
             known.blocks[kind] = self._memory.open(known.index, kind, most, slots)
         return known.blocks[kind]
 
@@ -366,6 +416,10 @@ class Head:
         for block in known.blocks.values():
             self._memory.close(block)
         known.blocks.clear()
+        self._arrange(known, rows, history)
+
+    def _arrange(self, known: Host, rows: _Rows, history: History) -> None:
+        kinds, charted = self._needs(rows)
         for kind in np.unique(kinds).tolist() or [NEWEST]:
             self._refill(known, kind, rows[kinds == kind], history)
         if charted.any():
@@ -374,18 +428,17 @@ class Head:
         self._memory.layout += 1
 
     def _refill(self, known: Host, kind: int, rows: _Rows, history: History) -> None:
-        often = 1 if known.schemas else _OFTEN
         times = history.times_for(kind, self.retention)
         slots = max(slots_of(kind, self._memory.interval, self.max_samples), len(times) + 2)
-        block = self._block(known, kind, often, slots)
+        block = self._block(known, kind, slots)
         self._memory.add(block, rows)
         self._memory.load(block, times, history.values(rows, times), history.marked)
 
     def _single(self, labels: Labels) -> Host:
         single = self._singles.get(labels)
         if single is None:
-            single = self._singles[labels] = self._new_host(Labels())
-            self._add_rows(single, (labels,), _OFTEN)
+            single = self._singles[labels] = self._new_host(Labels(), _OFTEN)
+            self._add_rows(single, (labels,))
         return single
 
     def _put_single(self, single: Host, kind: int, at: float, value: float) -> None:

@@ -30,11 +30,13 @@ class History:
     marked: float
 
     @classmethod
-    def of(cls, host: Host) -> "History":
-        """Copies of a host's blocks."""
+    def of(cls, host: Host, *, newest: bool = True) -> "History":
+        """Copies of a host's blocks; those of which only the newest samples are kept, if they are asked for."""
         blocks = sorted(host.blocks.values(), key=lambda block: block.kind != THIN)
         pieces = []
         for block in blocks:
+            if block.kind == NEWEST and not newest:
+                continue
             slab, index = block.slab, block.index
             begin, end = int(slab.begin[index]), int(slab.end[index])
             times, values = slab.times[index, begin:end].copy(), slab.values[block.spots, begin:end].copy()

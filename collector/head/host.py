@@ -45,6 +45,7 @@ class Host:
     schema: bytes = b""
     schemas: dict[bytes, Schema] = field(default_factory=dict)
     blocks: dict[int, Block] = field(default_factory=dict)
+    often: int = 1  # how much more often than usual it may send
     demanded: int = 0  # which demand the blocks are made for
     charted_at: float = -math.inf  # newest thinned sample of a series of our own
 

@@ -14,6 +14,7 @@ from czuwak.v1 import ingest_pb2 as pb
 
 MAX_SERIES = 2000
 MAX_LABELS = 64
+MAX_LABEL_NAMES = 128  # of all series together: each is a column wherever the host's series are looked at
 MAX_NAME_BYTES = 128
 MAX_VALUE_BYTES = 512
 HASH_BYTES = 16
@@ -66,6 +67,11 @@ def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
         )
     if not schema.series:
         raise _bad("The schema has no series.")
+    names = {label.name for series in schema.series for label in series.labels}
+    if len(names) > MAX_LABEL_NAMES:
+        raise PayloadError(
+            pb.NACK_REASON_QUOTA, f"The schema has {len(names)} different label names; {MAX_LABEL_NAMES} are the limit."
+        )
     if schema.hash != schema_hash(schema):
         raise _bad("The schema's hash is not the hash of its series.")
     stamped = tuple(_stamp_one(series, identity.labels()) for series in schema.series)

@@ -58,6 +58,14 @@ def test_limits_are_refused_as_a_quota(wire: Wire) -> None:
     assert len(stamp(wire.gauges(MAX_SERIES), ME)) == MAX_SERIES
 
 
+def test_more_than_128_different_label_names_are_refused(wire: Wire) -> None:
+    allowed = [wire.series("m", **{f"label{i}": "x"}) for i in range(128)]
+    assert len(stamp(wire.schema(*allowed), ME)) == 128
+    error = refusal(wire.schema(*allowed, wire.series("m", one_more="x")))
+    assert error.reason == pb.NACK_REASON_QUOTA
+    assert error.detail == "The schema has 129 different label names; 128 are the limit."
+
+
 def test_values_are_composed_before_they_are_compared(wire: Wire) -> None:
     decomposed = wire.schema(wire.series("m", x="z\u0307"))
     assert stamp(decomposed, ME)[0].get("x") == "ż"
