@@ -54,7 +54,7 @@ def run_test(args: argparse.Namespace) -> int:
         for outcome in outcomes:
             print(_outcome_text(outcome))
     failed = sum(not outcome["passed"] for outcome in outcomes)
-    print(f"{len(outcomes)} files: {len(outcomes) - failed} passed, {failed} failed", file=sys.stderr)
+    print(f"{_files(len(outcomes))}: {len(outcomes) - failed} passed, {failed} failed", file=sys.stderr)
     return int(failed > 0)
 
 
@@ -178,7 +178,11 @@ def _outcome_text(outcome: dict[str, Any]) -> str:
 def _counted(findings: Iterable[Finding], files: int) -> str:
     kinds = [one.severity for one in findings]
     told = ", ".join(f"{kinds.count(kind)} {kind}s" for kind in ("error", "warning", "note"))
-    return f"{files} file{'' if files == 1 else 's'}: {told}"
+    return f"{_files(files)}: {told}"
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _under(expression: str, error: PlanError) -> str:

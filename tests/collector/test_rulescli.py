@@ -114,7 +114,7 @@ def test_a_test_that_holds_is_a_line(capsys: pytest.CaptureFixture[str], rules: 
     code, out, err = run(capsys, "test", str(rules.with_name("r.test.yml")))
     assert code == 0
     assert out.startswith(f"ok    {rules.with_name('r.test.yml')}  (1 tests, ")
-    assert err == "1 files: 1 passed, 0 failed\n"
+    assert err == "1 file: 1 passed, 0 failed\n"
 
 
 def test_a_test_that_does_not_hold_says_what_was_expected(capsys: pytest.CaptureFixture[str], rules: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_test_that_does_not_hold_says_what_was_expected(capsys: pytest.Capture
         '          expected: {alertname="High",instance="b",severity="warning"} {}',
         '          got:      {alertname="High",instance="a",severity="warning"} {}',
     ]
-    assert err == "1 files: 0 passed, 1 failed\n"
+    assert err == "1 file: 0 passed, 1 failed\n"
     code, out, _ = run(capsys, "test", "--json", str(path))
     assert code == 1
     assert [(one["passed"], one["tests"], one["failures"][0]["line"]) for one in json.loads(out)] == [(False, 1, 10)]

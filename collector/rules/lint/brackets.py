@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from collector.promql.nodes import Node, Range, operands
+from collector.promql.nodes import Node, Range, Subquery, operands
 
 
 def brackets(node: Node) -> Iterator[Node]:
     """Ranges and subqueries."""
     for below in operands(node):
         yield from brackets(below)
-    if isinstance(node, Range) or type(node).__name__ == "Subquery":
+    if isinstance(node, Range | Subquery):
         yield node

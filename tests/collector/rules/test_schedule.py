@@ -315,3 +315,49 @@ def test_group_labels_limit_and_offset_hold() -> None:
     desk.run(25.0, 1.0, instance="b")
     assert [rule.health for rule in desk.schedule.report()[0].rules] == ["err", "err"]
     assert "more than the limit of 1" in desk.schedule.report()[0].rules[1].last_error
+
+
+def test_a_query_offset_moves_what_is_seen_and_what_is_written_but_not_when_it_began() -> None:
+    rules = """
+groups:
+  - name: g
+    query_offset: 30s
+    rules:
+      - {record: twice, expr: m * 2}
+      - {alert: A, expr: twice > 4, for: 10s}
+"""
+    desk = Desk(rules)
+    desk.run(0.0, 3.0)
+    assert desk.schedule.alerts() == ()
+    desk.run(30.0)
+    (alert,) = desk.schedule.alerts()
+    assert (alert.active_since, alert.value) == (30.0, 6.0)
+    assert desk.query("timestamp(twice)", 30.0) == {'{instance="a"}': 0.0}
+    assert desk.query("timestamp(ALERTS)", 30.0) == {'{alertname="A",alertstate="pending",instance="a"}': 0.0}
+    desk.run(40.0)
+    assert desk.told() == [(EventKind.FIRED, "A")]
+
+
+def test_group_labels_are_templates_and_the_rules_own_beat_them() -> None:
+    rules = """
+groups:
+  - name: g
+    labels: {team: 'of {{ $labels.instance }}', tier: gold}
+    rules:
+      - {alert: A, expr: m > 0, labels: {tier: silver}}
+"""
+    desk = Desk(rules)
+    desk.run(0.0, 3.0)
+    assert [str(alert.labels) for alert in desk.schedule.alerts()] == [
+        '{alertname="A",instance="a",team="of a",tier="silver"}'
+    ]
+
+
+def test_a_rule_that_changes_is_told_apart_from_one_that_goes() -> None:
+    desk = Desk(one())
+    desk.run(0.0, 3.0)
+    (changed,) = desk.schedule.replace(groups(one("m > 1")), 1.0).events
+    desk.run(1.0, 3.0)
+    (removed,) = desk.schedule.replace(groups(one("m > 1").replace("alert: A", "alert: B")), 2.0).events
+    assert (changed.kind, changed.reason) == (EventKind.GONE, "rule changed")
+    assert (removed.kind, removed.reason) == (EventKind.GONE, "rule removed")

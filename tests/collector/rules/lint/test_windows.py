@@ -20,3 +20,9 @@ def test_of_two_ranges_the_short_one_is_meant(remarks: Remarks) -> None:
 
 def test_two_intervals_are_enough(remarks: Remarks) -> None:
     assert remarks("windows", "- {record: r, expr: 'rate(a_total[30s])'}") == ""
+
+
+def test_a_subquery_is_no_window_of_samples_but_what_is_in_it_is(remarks: Remarks) -> None:
+    rule = "- {alert: A, expr: 'max_over_time(rate(a_total[10s])[1h:10s]) > 1', for: 5m}"
+    assert remarks("windows", rule).startswith("r.yml:4:51: ")
+    assert remarks("retention", rule.replace("1h:", "1w:")).startswith("r.yml:4:57: warning: A: looks back 1w10s")
