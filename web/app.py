@@ -8,7 +8,23 @@ from werkzeug.exceptions import HTTPException
 
 from collector.intake import Intake
 from collector.store import Store, StoreError
-from web import api, auth, compose, frame, health, hosts, language, queue, runbook, security, show, ticket
+from web import (
+    api,
+    auth,
+    backtest,
+    compose,
+    frame,
+    health,
+    hosts,
+    language,
+    preview,
+    queue,
+    rules,
+    runbook,
+    security,
+    show,
+    ticket,
+)
 from web.live import Live
 from web.problem import answer_http
 from web.settings import Parts, WebSettings
@@ -28,7 +44,7 @@ def create_app(store: Store, intake: Intake, live: Live, settings: WebSettings) 
     show.install(app)
     frame.install(app)
     auth.install(app)
-    for pages in (auth, queue, compose, ticket, hosts, runbook, language):
+    for pages in (auth, queue, compose, ticket, hosts, rules, preview, backtest, runbook, language):
         app.register_blueprint(pages.blueprint())
     for made in (api.blueprint(store, intake, live, settings), health.blueprint(store, live, settings)):
         csrf.exempt(made)  # no cookie counts there

@@ -15,10 +15,14 @@ import grpc
 
 from czuwak.v1 import query_pb2 as pb
 from czuwak.v1.query_pb2_grpc import QueryServiceStub
+from web import book
 
 log = logging.getLogger(__name__)
 
 _DEADLINE = 1.0  # seconds a page waits for live values
+_PATIENCE = 4.0  # seconds for what somebody typed; the other side gives up after 2
+_LONG = 25.0  # seconds for a back-test; the other side gives up after 20
+_TOLD = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})  # the question's fault, in words for who asked
 _MAX_ANSWER = 16 * 1024 * 1024
 
 T = TypeVar("T")
@@ -26,9 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No live values: `reason` is for the log and the title of the message, never a trace."""
+    """No answer: `reason` is for the log, never a trace; `said` is what is wrong with the question, in English."""
 
     reason: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +91,35 @@ class Live:
 
         return self._ask(ask)
 
-    def range(self, expression: str, start: float, end: float, step: float) -> tuple[Line, ...] | Unavailable:
-        """An expression over time, for charts."""
+    def range(
+        self, expression: str, start: float, end: float, step: float, *, timeout: float | None = None
+    ) -> tuple[Line, ...] | Unavailable:
+        """An expression over time, for charts; `timeout` in seconds, the usual one without."""
 
         def ask(stub: QueryServiceStub) -> tuple[Line, ...]:
             request = pb.QueryRangeRequest(expression=expression, start=start, end=end, step=step)
-            answer = stub.QueryRange(request, timeout=self.deadline)
+            answer = stub.QueryRange(request, timeout=timeout or self.deadline)
             return tuple(Line(dict(line.labels), tuple(line.at), tuple(line.values)) for line in answer.lines)
 
         return self._ask(ask)
+
+    def preview(self, expression: str, start: float, end: float, step: float) -> tuple[Line, ...] | Unavailable:
+        """As `range`, for an expression that somebody typed: it may be wrong, and it may take its time."""
+        return self.range(expression, start, end, step, timeout=_PATIENCE)
+
+    def rules(self) -> tuple[book.Group, ...] | Unavailable:
+        """Every group of rules with its health."""
+        return self._ask(lambda stub: book.groups(stub.ListRules(pb.ListRulesRequest(), timeout=self.deadline).groups))
+
+    def check(self, rules: str) -> tuple[book.Finding, ...] | Unavailable:
+        """What is wrong or doubtful about the text of a rule file."""
+        request = pb.CheckRulesRequest(rules=rules)
+        return self._ask(lambda stub: book.findings(stub.CheckRules(request, timeout=_PATIENCE).findings))
+
+    def backtest(self, rules: str) -> book.Rehearsal | Unavailable:
+        """What the text of a rule file would have done on the history in the collector's memory."""
+        request = pb.BacktestRequest(rules=rules)
+        return self._ask(lambda stub: book.rehearsal(stub.Backtest(request, timeout=_LONG)))
 
     def metrics(self) -> str | None:
         """The ingest process' own metrics as Prometheus text; None where it does not answer."""
@@ -121,7 +146,8 @@ class Live:
             code = getattr(e, "code", None)  # a failed call has one; a closed channel may not
             reason = code().name if callable(code) else type(e).__name__
             log.info("no live values: %s", reason, extra={"action": "live"})
-            return Unavailable(reason)
+            details = getattr(e, "details", None)
+            return Unavailable(reason, str(details()) if reason in _TOLD and callable(details) else "")
 
     def _open(self) -> grpc.Channel:
         with self._lock:

@@ -8,7 +8,7 @@ from flask import Flask
 
 from collector.intake import Intake
 from collector.store import Store, open_store, upgrade, users
-from tests.web import seed
+from tests.web import engine, seed
 from tests.web.seed import Seeded
 from tests.web.visitor import Clock, Visit, Visitor
 from web.app import create_app
@@ -68,6 +68,13 @@ def make_app(store: Store, intake: Intake, clock: Clock) -> Callable[..., Flask]
         return create_app(store, intake, Live(live), WebSettings(**given))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def engine_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a real engine answers, with an hour of load of six computers and a few rules."""
+    with engine.answering(tmp_path_factory.mktemp("engine"), engine.groups()) as target:
+        yield target
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from collector.intake import Intake
 from collector.store import Store, tickets
 from collector.tickets.action import Take
 from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
-from tests.web import seed
+from tests.web import engine, seed
 from tests.web.seed import Seeded
 from tests.web.visitor import Clock
 
@@ -38,12 +38,18 @@ PAGES = (
     "/queue?q=prio:9",
     "/tickets/CZ-2026-000010",
     "/tickets/new",
+    "/rules",
+    "/rules/HostLoadHigh",
+    "/explore?q=node_load1",
+    "/explore?q=node_load1%20%3E%20%3E%205",
+    "/backtest",
     "/runbooks",
     "/runbooks/HostFilesystemFull",
     "/hosts",
     "/hosts/id-srv-db-02",
     "/help/keys",
 )
+RULES = "groups: [{name: g, rules: [{alert: Load, expr: node_load1 > 5}]}]"
 WORDS = {
     "en-GB": ("1 new ticket — show", "Printer on fire", "internal note", "closed"),
     "pl-PL": ("1 nowe zgłoszenie — pokaż", "Printer on fire", "notatka wewnętrzna", "zamknięte"),
@@ -61,9 +67,10 @@ def chromium() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def site(make_app: Callable[..., Flask]) -> Iterator[str]:
-    """The application on a free loopback port."""
-    server = make_server("127.0.0.1", 0, make_app(), threaded=True)
+def site(make_app: Callable[..., Flask], engine_target: str, store: Store) -> Iterator[str]:
+    """The application on a free loopback port, with an engine behind it."""
+    engine.alarm(store)
+    server = make_server("127.0.0.1", 0, make_app(live=engine_target), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -212,8 +219,29 @@ def test_axe_finds_nothing(visit: "Visiting", width: int, scheme: str, locale: s
             page.evaluate("document.querySelectorAll('details').forEach(d => d.open = !d.closest('.acts'))")
         found[path] = axe.run(page).response["violations"]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.goto("/backtest")
+    page.locator("#rules").fill(RULES)
+    page.locator("main button").click()
+    page.locator("#result").wait_for()
+    found["the result"] = axe.run(page).response["violations"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     told = {p: [(v["id"], [n["html"] for n in v["nodes"]]) for v in vs] for p, vs in found.items() if vs}
     assert told == {}
+
+
+def test_rules_are_reached_by_keys_and_their_mistakes_shown_in_place(visit: "Visiting") -> None:
+    page = visit("/login", locale="en-GB")
+    login(page, seed.PASSWORD)
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_url("**/rules")
+    page.get_by_role("link", name="Try an expression").click()
+    page.get_by_label("PromQL expression").fill("node_load1 >\n  5)")
+    page.get_by_role("button", name="Draw the last hour").click()
+    assert page.locator(".pointed").inner_text().splitlines() == ["  5)", "   ^"]
+    page.get_by_label("PromQL expression").fill("node_load1 > 5")
+    page.get_by_role("button", name="Draw the last hour").click()
+    page.locator("svg.chart").wait_for()
 
 
 def test_the_title_has_its_room(visit: "Visiting") -> None:

@@ -28,6 +28,11 @@ ROUTES = {
     "ticket.evidence": [("GET", f"{BETA}/evidence", 302, 404, 200, 200)],
     "ticket.next_": [("GET", f"{BETA}/next", 302, 404, 302, 302)],
     "ticket.act": [("POST", f"{BETA}/take", 401, 404, 303, 303), ("POST", f"{ALFA}/wrong", 401, 404, 404, 404)],
+    "rules.index": [("GET", "/rules", 302, 200, 200, 200)],
+    "rules.show": [("GET", "/rules/Anything", 302, 200, 200, 200)],  # without an engine nobody knows the names
+    "preview.show": [("GET", "/explore", 302, 403, 200, 200), ("GET", "/explore?q=up", 302, 403, 503, 503)],
+    "backtest.form": [("GET", "/backtest", 302, 403, 200, 200)],
+    "backtest.run": [("POST", "/backtest", 401, 403, 422, 422)],
     "runbook.index": [("GET", "/runbooks", 302, 200, 200, 200)],
     "runbook.show": [
         ("GET", "/runbooks/HostFilesystemFull", 302, 200, 200, 200),

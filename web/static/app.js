@@ -54,7 +54,7 @@ function move(step) {
   pick(all[at < 0 ? 0 : Math.min(all.length - 1, Math.max(0, at + step))]);
 }
 
-const places = { q: "[href='/queue']", m: "[href='/queue/mine']", h: "[href='/hosts']" };
+const places = { q: "[href='/queue']", m: "[href='/queue/mine']", h: "[href='/hosts']", r: "[href='/rules']" };
 let waitingForPlace = 0;
 
 function go(key) {
