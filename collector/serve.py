@@ -112,6 +112,7 @@ def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
 
+    opened(config).close()
     settings = process.IngestSettings(
         listen=config.ingest.listen,
         enrollment_listen=config.ingest.enrollment_listen,
