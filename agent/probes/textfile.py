@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 ERROR = Family("node_textfile_scrape_error", Kind.GAUGE, "1 if a file could not be taken.")
 MTIME = Family("node_textfile_mtime_seconds", Kind.GAUGE, "When the file was written, in Unix time.")
-REFUSED = Family("czuwak_agent_textfile_refused", Kind.GAUGE, "1 for a file that was not taken; the log says why.")
+REFUSED = Family("czuwak_agent_textfile_refused", Kind.GAUGE, "1 if the file was not taken; the log says why.")
 
 MOST_BYTES = 1 << 20
 MOST_FILES = 64
@@ -117,8 +117,8 @@ def samples(reading: tuple[Textfile, ...]) -> Iterator[Sample]:
     for file in reading:
         yield from file.samples
         own = labels(file=file.path)
-        if file.refused:
-            yield Sample(REFUSED, own, 1.0)
+        # Also 0: only a value proves that a file is taken again.
+        yield Sample(REFUSED, own, float(bool(file.refused)))
         if file.mtime:
             yield Sample(MTIME, own, file.mtime)
     yield Sample(ERROR, (), float(any(file.refused for file in reading)))

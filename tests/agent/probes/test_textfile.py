@@ -31,7 +31,12 @@ def test_a_file_says_its_values_and_when_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "a.prom").write_text("a_size_bytes 7\n")
     os.utime(tmp_path / "a.prom", (1795000000, 1795000000))
     found = {s.family.name: s.value for s in samples(Textfiles(tmp_path).read())}
-    assert found == {"a_size_bytes": 7, "node_textfile_mtime_seconds": 1795000000, "node_textfile_scrape_error": 0}
+    assert found == {
+        "a_size_bytes": 7,
+        "czuwak_agent_textfile_refused": 0,
+        "node_textfile_mtime_seconds": 1795000000,
+        "node_textfile_scrape_error": 0,
+    }
 
 
 def test_other_names_are_not_looked_at(tmp_path: Path) -> None:
@@ -46,6 +51,7 @@ def test_one_bad_file_hides_no_other(tmp_path: Path) -> None:
     assert shown(Textfiles(tmp_path)) == {
         "a": 7,
         "czuwak_agent_textfile_refused bad.prom": 1,
+        "czuwak_agent_textfile_refused good.prom": 0,
         "node_textfile_scrape_error": 1,
     }
 

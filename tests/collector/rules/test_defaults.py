@@ -1,11 +1,13 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from collector.rules.load import load_files
 from collector.rules.model import AlertRule
+from collector.rules.schedule import Schedule
 from collector.rules.unit import run_tests
 
 HERE = Path(__file__).parent
@@ -26,6 +28,16 @@ def rules(default_rules: Path) -> list[AlertRule]:
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name.split(".")[0])
 def test_a_default_rule_fires_is_quiet_and_recovers_as_its_tests_say(path: Path) -> None:
+    assert run_tests(path) == ()
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name.split(".")[0])
+def test_a_default_rule_recovers_by_proof_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in the collector, where an alert that is not considered waits instead of recovering.
+    def proving(*given: Any, **more: Any) -> Schedule:
+        return Schedule(*given, **{**more, "needs_proof": True})
+
+    monkeypatch.setattr("collector.rules.unit.Schedule", proving)
     assert run_tests(path) == ()
 
 
