@@ -462,15 +462,20 @@ class Head:
         for block in known.blocks.values():
             block.slab.expire(block.index, oldest)
         if known.newest is None:
-            rows = listed(known.schemas[known.schema].rows) if known.schemas else known.rows
-            own = tuple(self._table.own_sets.labels(number) for number in self._table.own[rows].tolist())
-            self.remove(name)
-            self._dormant[name] = _Dormant(known.schema, known.shared, own)
+            self._put_to_sleep(name, known)
             return
         if known.demanded != self._demands:
             self._follow(known)
         if known.schemas:
             self._drop_vanished(known)
+
+    def _put_to_sleep(self, name: str, known: Host) -> None:
+        used = known.schemas.get(known.schema)
+        own = self._table.own[listed(used.rows)].tolist() if used else []
+        labels = tuple(self._table.own_sets.labels(number) for number in own)
+        self.remove(name)
+        if used:
+            self._dormant[name] = _Dormant(known.schema, known.shared, labels)
 
     def _drop_vanished(self, known: Host) -> None:
         """Series that the schema in use has not and that have no sample left."""

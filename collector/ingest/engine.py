@@ -18,6 +18,7 @@ from collector.head import Head, UnknownSchemaError, Want
 from collector.head.decode import column, decode
 from collector.ingest import demand
 from collector.ingest.events import Append, Mark
+from collector.ingest.snapshot import Snapshot
 from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.query.errors import EngineStoppedError
@@ -92,6 +93,7 @@ class Engine(threading.Thread):
         metrics: Metrics,
         tick: float = 1.0,
         wants: Sequence[Want] | None = None,
+        snapshot: Snapshot | None = None,
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._head = head
@@ -106,6 +108,7 @@ class Engine(threading.Thread):
         self._times = _Times()
         self._wants = wants
         self._rest = demand.REST
+        self._snapshot = snapshot
         if wants is not None:
             head.demand(wants, rest=self._rest)
 
@@ -156,11 +159,15 @@ class Engine(threading.Thread):
 
     def run(self) -> None:
         """The loop; ends after `stop`."""
+        if self._snapshot is not None:
+            self._guarded("restore", partial(self._snapshot.restore, self._head, self._now()))
         while not self._stopping.is_set():
             self._drain(max(0.0, min(self._due(), self._times.upkeep) - self._clock()))
             self._turn()
         self._drain(0.0)
         self._evaluate(self._now())
+        if self._snapshot is not None:
+            self._guarded("snapshot", partial(self._snapshot.finish, self._head, self._now()))
 
     def _drain(self, patience: float) -> None:
         """Works off the inbox, waiting `patience` seconds for the first piece; never longer than one tick in all."""
@@ -181,6 +188,8 @@ class Engine(threading.Thread):
             self._guarded("upkeep", partial(self._upkeep, now))
         if now >= self._due():
             self._evaluate(now)
+        if self._snapshot is not None:
+            self._guarded("snapshot", partial(self._snapshot.step, self._head, now))
 
     def _due(self) -> float:
         return min(self._schedule.next_due(), self._times.last + self._tick if self._idle() else float("inf"))
@@ -193,7 +202,7 @@ class Engine(threading.Thread):
         """Evaluation times only grow."""
         return max(self._clock(), self._times.last)
 
-    def _guarded(self, work: str, do: Callable[[], None]) -> bool:
+    def _guarded(self, work: str, do: Callable[[], object]) -> bool:
         """The boundary: whatever one piece of work does, the thread goes on. Told once per change."""
         error = _attempt(do)
         if error is None:
@@ -365,7 +374,7 @@ def retention_for(groups: Iterable[Group], least: float = 3600.0) -> float:
     return max([least, *(rule.plan.max_range + 600.0 for group in groups for rule in group.rules)])
 
 
-def _attempt(do: Callable[[], None]) -> Exception | None:
+def _attempt(do: Callable[[], object]) -> Exception | None:
     """The boundary of the engine's thread: a bug or a lost database in one piece of work must not end all alerting."""
     try:
         do()

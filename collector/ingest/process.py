@@ -25,6 +25,7 @@ from collector.ingest.demand import wants
 from collector.ingest.engine import Engine, retention_for
 from collector.ingest.errors import ListenError
 from collector.ingest.events import Terms
+from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.metrics import Metrics
 from collector.presence import Policy as PresencePolicy
@@ -49,6 +50,7 @@ LoadRules = Callable[[], Iterable[Group]]
 class IngestSettings:
     """Everything the ingest process is told. Addresses are host:port, times seconds; port 0 takes a free one.
 
+    `snapshot` is the file that carries recent samples over a restart; none, they begin anew.
     `advertise` is what new agents are told as host:port; empty: this machine's name and the agents' port.
     """
 
@@ -65,6 +67,7 @@ class IngestSettings:
     start_grace: float = 60.0
     evaluation_interval: float = 1.0
     unknown_after: float = 90.0
+    snapshot: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def make_engine(
         metrics=metrics,
         tick=settings.evaluation_interval,
         wants=wants(groups),
+        snapshot=Snapshot(settings.snapshot) if settings.snapshot is not None else None,
     )
 
 

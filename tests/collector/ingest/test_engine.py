@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from collector.head import Head
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
 from collector.ingest.events import Append, Columns, Mark
+from collector.ingest.snapshot import Snapshot
 from collector.ingest.stamp import stamp
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -45,7 +47,15 @@ class Clock:
 class Room:
     """An engine whose thread is not started: each piece of its loop is called by hand."""
 
-    def __init__(self, wire: Wire, rules: str = HIGH, alerts: Sequence[Alert] = (), *, by_demand: bool = False) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        rules: str = HIGH,
+        alerts: Sequence[Alert] = (),
+        *,
+        by_demand: bool = False,
+        file: Path | None = None,
+    ) -> None:
         self.clock = Clock()
         self.down = False
         self.rows: dict[str, Alert] = {alert.key: alert for alert in alerts}
@@ -61,6 +71,7 @@ class Room:
             clock=self.clock,
             metrics=self.metrics,
             wants=wants(groups) if by_demand else None,
+            snapshot=Snapshot(file) if file else None,
         )
 
     def commit(self, changes: AlertChanges, _: float) -> Sequence[Alert]:
@@ -223,6 +234,21 @@ def test_a_reload_changes_what_is_kept(wire: Wire, monkeypatch: pytest.MonkeyPat
         room.send(seq, 1.0)
     room.turn()
     assert evaluate(look, room.engine._head.select, room.clock.at).vector.values.tolist() == [20.0]
+
+
+def test_windows_outlive_the_process(wire: Wire, tmp_path: Path) -> None:
+    look = plan("count_over_time(node_thing[5m])")
+    room = Room(wire, file=tmp_path / "head")
+    room.send(1, 5.0)
+    room.engine.start()
+    room.engine.stop()
+    again = Room(wire, file=tmp_path / "head")
+    again.clock.at += 1.0
+    again.engine.start()
+    counted = again.engine.call(lambda head, _, at: evaluate(look, head.select, at).vector.values.tolist())
+    assert counted.result(5.0) == [1.0]
+    assert again.engine.call(lambda head, _, at: head.values_of("pc1", at)).result(5.0) == []
+    again.engine.stop()
 
 
 def test_without_rules_acks_come_with_the_tick(wire: Wire) -> None:
