@@ -20,6 +20,7 @@ WINDOW = 3600.0  # seconds
 STEP = 30.0
 LONGEST = 4096  # characters, as the collector accepts
 _MOST_ROWS = 50
+_LONGEST_NAME = 500  # characters
 _COLUMN = re.compile(r"column (\d{1,6}): (.*)", re.DOTALL)
 
 
@@ -89,8 +90,9 @@ def preview(lines: Sequence[Line], expression: str) -> Preview:
 
 
 def name_of(labels: Mapping[str, str]) -> str:
-    """A series in Prometheus' notation."""
-    return str(Labels.of(labels))
+    """A series in Prometheus' notation, cut where it is very long."""
+    name = str(Labels.of(labels))
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _asked(expression: str) -> tuple[Preview | None, Mistake | None, int]:

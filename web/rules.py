@@ -1,9 +1,9 @@
 """The rules: every group with its health and its alerts, and one rule with what it asks, has found and leads to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from flask import Blueprint, abort, g, render_template, url_for
+from flask import Blueprint, abort, g, render_template, request, url_for
 
 from collector.alerts.alert import Alert
 from collector.store import alerts, tickets
@@ -15,6 +15,7 @@ from web.book import Group, Rule
 from web.live import Unavailable
 from web.settings import parts
 
+PAGE = 100  # rules
 _MOST_ALERTS = 100
 _NONE = AlertCounts()
 # Labels every alert of a rule has alike, or that stand beside it already.
@@ -52,6 +53,7 @@ def index() -> str:
     here = parts()
     told = here.live.rules()
     groups = () if isinstance(told, Unavailable) else told
+    start = max(0, request.args.get("start", 0, type=int))
     with here.store.read() as conn:
         counts = alerts.count_alerts(conn, g.scope)
     rules = [rule for group in groups for rule in group.rules]
@@ -59,7 +61,8 @@ def index() -> str:
         "rules.html",
         view="rules",
         available=not isinstance(told, Unavailable),
-        groups=groups,
+        groups=_page(groups, start),
+        next_url=url_for("rules.index", start=start + PAGE) if start + PAGE < len(rules) else None,
         counts={rule.uid: counts.get(rule.uid, _NONE) for rule in rules},
         total=len(rules),
         failing=sum(rule.health == "err" for rule in rules),
@@ -91,6 +94,18 @@ def show(name: str) -> str:
         closed_url=url_for("queue.show", view="closed", q=str(Query((Term(Field.RULE, (name,)),)))),
         everything=g.scope is None,
     )
+
+
+def _page(groups: Sequence[Group], start: int) -> list[Group]:
+    """As much of the groups as one page shows, from the rule with this number."""
+    shown, left, skipped = [], PAGE, start
+    for group in groups:
+        rules = group.rules[skipped : skipped + left]
+        skipped = max(0, skipped - len(group.rules))
+        left -= len(rules)
+        if rules:
+            shown.append(replace(group, rules=rules))
+    return shown
 
 
 def _procedures(named: Sequence[Rule]) -> list[runbook.Procedure]:

@@ -103,6 +103,8 @@ def read(text: str, name: str, spoken: str) -> Runbook:
     """A procedure from its Markdown; the first heading is its title, the first list has its first steps."""
     tokens = _markdown().parse(text)
     title, rest = _title(tokens)
+    if len(rest) > 2 and rest[1].content == f"`{name}`":  # the name stands above the page already
+        rest = rest[3:]
     _mend(rest)
     steps = tuple(_html([item]) for item in _items(rest))[:_STEPS]
     return Runbook(name, spoken, title or name, steps, _html(rest))

@@ -1,5 +1,6 @@
 """The rules' pages over a real engine: health, alerts, tickets; hostile templates are text; companies stay apart."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from collector.intake import Intake
 from collector.store import Store
 from tests.web import engine, seed
 from tests.web.visitor import Visit, Visitor
+from web import rules
 
 pytestmark = pytest.mark.usefixtures("estate")
 
@@ -39,6 +41,17 @@ def test_every_group_and_rule_with_its_health(reader: Callable[[str], Visitor], 
     for pill in ("3 firing", "1 pending", "1 without data", "cannot be judged", "3 alerts firing"):
         assert pill in page
     assert 'href="/rules/odd/na%20me"' in page
+
+
+def test_a_long_list_has_pages(reader: Callable[[str], Visitor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "PAGE", 2)
+    anna, found, path = reader("anna"), [], "/rules"
+    while path:
+        page = anna.get(path).text
+        found += re.findall(r'<a class="quiet" href="/rules/[^"]+"><bdi>([^<]+)</bdi>', page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        path = following[1] if following else ""
+    assert found == ["HostLoadHigh", "HostLoadHigh", "odd/na me", "instance:load", "Broken"]
 
 
 def test_a_reader_of_one_company_sees_its_numbers_and_alerts_only(

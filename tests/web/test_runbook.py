@@ -35,7 +35,8 @@ TEXT = """# A disk is full
 
 def test_the_title_and_the_first_steps_are_read(app: Flask) -> None:
     with app.test_request_context():
-        book = runbook.read(TEXT, "X", "en")
+        book = runbook.read(TEXT, "HostFilesystemFull", "en")
+    assert "HostFilesystemFull" not in book.body
     assert book.title == "A disk is full"
     assert [str(step) for step in book.steps] == [
         "What grows: <code>du -xh /</code> and &lt;b&gt;not this&lt;/b&gt;.",
