@@ -207,7 +207,7 @@ def _prepare(demo: Demo) -> None:
     prepared = setup.initialise(folder, company="Demo", login="demo", at=time.time(), text=text, environ={})
     demo.say("collector prepared", directory=str(folder))
     demo.needed.append(_start(demo, "collector.main", "serve", "--config", str(prepared.config.path)))
-    _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready"), demo=demo)
+    _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready") and _listens(demo.ports["enroll"]), demo=demo)
     demo.say("collector ready", url=demo.url)
     join = _tokens(demo, prepared.config.database.url)
     (folder / "join").write_text(join)
@@ -279,6 +279,12 @@ def _get(url: str, bearer: str = "") -> str | None:
             return str(answer.read().decode())
     except (OSError, http.client.HTTPException):
         return None
+
+
+def _listens(port: int) -> bool:
+    """Whether somebody does; web and ingest begin at the same time, and either may be first."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _until(

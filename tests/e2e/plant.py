@@ -75,7 +75,8 @@ class Plant:
         return {row["part"]: int(row["pid"]) for row in self.lines("part-started")}
 
     def ready(self) -> None:
-        until("the collector is ready", lambda: self.get("/-/ready") is not None)
+        until("the pages are ready", lambda: self.get("/-/ready") is not None)
+        until("agents are served", lambda: listens(self.ports["ingest"]) and listens(self.ports["enroll"]))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         process = self.processes.pop(name)
@@ -196,6 +197,11 @@ def until(what: str, probe: Callable[[], Any], patience: float = PATIENCE) -> An
             return found
         time.sleep(0.1)
     raise AssertionError(f"waited {patience:.0f} s for it: {what}")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ports(names: Sequence[str]) -> dict[str, int]:

@@ -37,7 +37,12 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
 
 def line_of(demo: Demo, step: str) -> str:
     assert demo.stdout is not None
-    return next(line for line in demo.stdout if step in line)
+    told = []
+    for line in demo.stdout:
+        if step in line:
+            return line
+        told.append(line)
+    raise AssertionError("".join(told))
 
 
 def descendants(pid: int) -> list[int]:

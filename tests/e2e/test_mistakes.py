@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.ingest import ca
-from tests.e2e.plant import BIN, COLLECTOR, Plant, ports, until
+from tests.e2e.plant import BIN, COLLECTOR, Plant, listens, ports, until
 
 Start = Callable[..., Plant]
 
@@ -130,12 +130,7 @@ def test_a_killed_part_returns_and_none_outlives_a_killed_supervisor(plant: Star
     site.kill("ingest,web,worker", signal.SIGKILL)
     pids = site.pids().values()
     until("all are gone", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-    until("nobody listens", lambda: all(free(port) for name, port in site.ports.items() if name != "page"))
-
-
-def free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    until("nobody listens", lambda: not any(map(listens, site.ports.values())))
 
 
 @pytest.mark.parametrize(
