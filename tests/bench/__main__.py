@@ -6,11 +6,12 @@ usage: python -m tests.bench [footprint] [ingest] [page]
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import footprint, ingest, page
 
-BENCHES = {"footprint": footprint.run, "ingest": ingest.run, "page": page.run}
+BENCHES: dict[str, Callable[[Path], list[str]]] = {"footprint": footprint.run, "ingest": ingest.run, "page": page.run}
 
 
 def main() -> int:
