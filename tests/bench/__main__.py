@@ -1,6 +1,6 @@
 """`make bench`: every figure that we claim, measured here and now, ours beside the peer's.
 
-usage: python -m tests.bench [footprint] [ingest] [page]
+usage: python -m tests.bench [footprint] [ingest] [memory] [page] [rules]
 """
 
 import os
@@ -9,9 +9,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import footprint, ingest, page
+from tests.bench import footprint, ingest, memory, page, rules
 
-BENCHES: dict[str, Callable[[Path], list[str]]] = {"footprint": footprint.run, "ingest": ingest.run, "page": page.run}
+BENCHES: dict[str, Callable[[Path], list[str]]] = {
+    "footprint": footprint.run,
+    "ingest": ingest.run,
+    "memory": memory.run,
+    "page": page.run,
+    "rules": rules.run,
+}
 
 
 def main() -> int:
