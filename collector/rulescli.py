@@ -80,7 +80,7 @@ def run_backtest(args: argparse.Namespace) -> int:
         raise CollectorError("the end is in the future")
     end = args.end or time.time()
     groups = load(args.file)
-    start = end - args.days * 86_400.0
+    start = backtest.aligned(end - args.days * 86_400.0, end, args.step)
     result = _remote(args, groups, start, end) if args.prometheus else _own(args, start, end)
     print(json.dumps(result, ensure_ascii=False) if args.json else _report_text(result))
     for failure in result["failures"]:

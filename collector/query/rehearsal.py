@@ -7,12 +7,14 @@ from typing import Protocol, TypeVar
 
 from collector.head import Head
 from collector.promql import Line, Plan, evaluate_range, plan
-from collector.rules.backtest import History, Report, backtest
+from collector.rules.backtest import History, Report, aligned, backtest
 from collector.rules.check import check_text
+from collector.rules.errors import Mistake, RuleFileError
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
 
+LONGEST = 1 << 17  # characters of a pasted text
 NAME = "rules"  # of the text, in messages
 STEP = 60.0
 BUDGET = 20.0  # seconds of one back-test
@@ -30,7 +32,8 @@ class Call(Protocol):
 
 
 def checked(request: pb.CheckRulesRequest) -> pb.CheckRulesResponse:
-    """The findings on a text."""
+    """The findings on a text. Raises RuleFileError for one that is too long to paste."""
+    _bounded(request.rules)
     findings = [
         pb.Finding(
             line=one.line, column=one.column, severity=one.severity, message=one.message, rule=one.rule, lint=one.lint
@@ -45,13 +48,20 @@ def rehearse(request: pb.BacktestRequest, call: Call, now: float) -> pb.Backtest
 
     Raises RuleFileError, BacktestError, EvaluationError, TimeoutError and EngineStoppedError.
     """
+    _bounded(request.rules)
     groups = load_text(request.rules, NAME)
     end = request.end or now
     remembered = now - call(lambda head, _schedule, _now: head.retention).result(_PATIENCE)
-    start, step = max(request.start, remembered), request.step or STEP
+    step = request.step or STEP
+    start = aligned(max(request.start, remembered), end, step)
     stop_at = time.monotonic() + BUDGET
     report = backtest(groups, _history(call), start, end, step, give_up=lambda: time.monotonic() > stop_at)
     return _response(report)
+
+
+def _bounded(text: str) -> None:
+    if len(text) > LONGEST:
+        raise RuleFileError((Mistake(NAME, 1, 1, f"the text is longer than {LONGEST >> 10} KiB"),))
 
 
 def _history(call: Call) -> History:

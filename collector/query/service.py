@@ -96,10 +96,13 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     async def CheckRules(  # noqa: N802 - the protocol's name
         self,
         request: pb.CheckRulesRequest,
-        context: grpc.aio.ServicerContext[pb.CheckRulesRequest, pb.CheckRulesResponse],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[pb.CheckRulesRequest, pb.CheckRulesResponse],
     ) -> pb.CheckRulesResponse:
         """What is wrong or doubtful about a text; needs no engine."""
-        return await asyncio.to_thread(rehearsal.checked, request)
+        try:
+            return await asyncio.to_thread(rehearsal.checked, request)
+        except RuleError as error:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     async def Backtest(  # noqa: N802 - the protocol's name
         self, request: pb.BacktestRequest, context: grpc.aio.ServicerContext[pb.BacktestRequest, pb.BacktestResponse]

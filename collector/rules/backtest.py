@@ -139,6 +139,11 @@ def backtest(
     return replay.report(start + (steps - 1) * step, steps, reopen_window)
 
 
+def aligned(start: float, end: float, step: float) -> float:
+    """The first of the steps that end at `end`, not before `start`; `start` where they make no sense."""
+    return end - math.floor((end - start) / step) * step if step > 0 and end >= start else start
+
+
 def live(select: Select) -> History:
     """The history a head has. Raises EvaluationError as `evaluate_range` does."""
     return lambda expression, start, end, step: evaluate_range(plan(expression), select, start, end, step)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.promql.survey import nodes
 from collector.rules.errors import RuleFileError
 from collector.rules.lint import lint
 from collector.rules.lint.catalogue import Catalogue, Metric, shipped
@@ -98,7 +99,7 @@ def _findings(readings: list[tuple[str, Reading]], sample_interval: float, reten
 def _subjects(read: Reading, world: World) -> Iterator[Subject]:
     for group, items, place in zip(read.groups, read.items, read.places, strict=True):
         for rule, item in zip(group.rules, items, strict=True):
-            yield Subject(group, rule, item, place, world)
+            yield Subject(group, rule, item, place, world, tuple(nodes(rule.plan.root)))
 
 
 def _known(readings: list[tuple[str, Reading]]) -> Catalogue:

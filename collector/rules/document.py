@@ -1,7 +1,9 @@
 """A YAML document as plain items that know where they stand. No YAML library here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Kind(StrEnum):
@@ -36,7 +38,7 @@ class Place:
         line, column = self.line, self.column + (1 if self.style in ("'", '"') else 0)
         if self.style in ("|", ">"):
             line, column = line + 1, 0
-        return _walk(self.source.splitlines(), line, column, visible[: wanted + 1])
+        return _walk(_lines(self.source), line, column, visible[: wanted + 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ class Item:
         return self.place.column + 1
 
 
-def _walk(lines: list[str], line: int, column: int, visible: list[str]) -> tuple[int, int]:
+@lru_cache(maxsize=2)
+def _lines(source: str) -> tuple[str, ...]:
+    """A large file with many remarks is split once."""
+    return tuple(source.splitlines())
+
+
+def _walk(lines: Sequence[str], line: int, column: int, visible: list[str]) -> tuple[int, int]:
     last = (line + 1, column + 1)
     found = 0
     while line < len(lines) and found < len(visible):

@@ -13,7 +13,7 @@ _OPEN: Bounds = (float("-inf"), float("inf"))
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Comparisons decided before any data, contradictions joined by `and`, and alerts without a condition."""
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         if isinstance(node, Binary) and node.operator.compares:
             yield from _comparison(subject, node)
         elif isinstance(node, Binary) and node.operator is Operator.AND:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from collector.promql.nodes import Call, Range, Selector
-from collector.promql.survey import nodes
 from collector.rules.lint.shape import name_of
 from collector.rules.lint.subject import Remark, Subject
 
@@ -13,7 +12,7 @@ _FOR_GAUGES = {"delta": "increase", "idelta": "irate", "deriv": "rate", "predict
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Functions for counters on a gauge, and for gauges on a counter."""
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         if not isinstance(node, Call) or not node.arguments or not isinstance(node.arguments[0], Range):
             continue
         selector = node.arguments[0].selector

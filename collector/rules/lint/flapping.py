@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from collector.promql.nodes import Binary, Call, Node, Operator, Range, Selector, operands
-from collector.promql.survey import nodes
 from collector.rules.duration import format_duration
 from collector.rules.lint.shape import name_of
 from collector.rules.lint.subject import Remark, Subject
@@ -20,7 +19,7 @@ def check(subject: Subject) -> Iterator[Remark]:
     alert = subject.alert
     if alert is None or alert.for_seconds or alert.keep_firing_for or alert.labels.get("ticket") == "no":
         return
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         if isinstance(node, Binary) and node.operator in _ORDERING and _flaps(node.left):
             message = (
                 f"without `for` this opens a ticket at the first sample beyond the limit; "

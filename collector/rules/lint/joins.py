@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collector.promql.nodes import Binary, Operator
-from collector.promql.survey import is_scalar, nodes
+from collector.promql.survey import is_scalar
 from collector.rules.lint.catalogue import Catalogue
 from collector.rules.lint.shape import Shape, shape
 from collector.rules.lint.subject import Remark, Subject
@@ -11,7 +11,7 @@ from collector.rules.lint.subject import Remark, Subject
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Binary operators between vectors where a label they are matched on stands on one side only."""
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         lonely = apart(node, subject.world.catalogue) if isinstance(node, Binary) else None
         if isinstance(node, Binary) and lonely is not None:
             label, side = lonely

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from collector.head import Matcher
 from collector.labels import NAME
 from collector.promql.nodes import Selector
-from collector.promql.survey import nodes
 from collector.rules.lint.catalogue import JOB, Catalogue
 from collector.rules.lint.shape import name_of
 from collector.rules.lint.subject import Remark, Subject
@@ -13,7 +12,7 @@ from collector.rules.lint.subject import Remark, Subject
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Matchers on labels the metric never has, and on another job than our hosts'."""
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         if isinstance(node, Selector):
             for matcher, message in unmet(node, subject.world.catalogue):
                 yield subject.at_selector(node, message, matcher.name)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from collector.promql.lexer import Token, tokens
 from collector.promql.nodes import Binary, Node, Selector, operands
-from collector.promql.survey import nodes
 from collector.rules.document import Item
 from collector.rules.lint.catalogue import Catalogue
 from collector.rules.lint.shape import Shape, name_of, shape
@@ -46,6 +46,7 @@ class Subject:
     item: Item
     place: Item
     world: World
+    nodes: tuple[Node, ...]  # of the expression, from left to right
 
     @property
     def root(self) -> Node:
@@ -85,7 +86,7 @@ class Subject:
     def at_selector(self, node: Selector, message: str, word: str = "") -> Remark:
         """A remark at a selector's name, or at a word of it."""
         name = name_of(node)
-        same = [one for one in nodes(self.root) if isinstance(one, Selector) and name_of(one) == name]
+        same = [one for one in self.nodes if isinstance(one, Selector) and name_of(one) == name]
         starts = [t.start for t in self._tokens() if _means(t, name)] or [0]
         start = starts[min(next(i for i, one in enumerate(same) if one is node), len(starts) - 1)]
         later = (t.start for t in self._tokens() if t.start > start and t.text == word)
@@ -103,8 +104,8 @@ class Subject:
         starts = [t.start for t in self._tokens() if t.text == "["] or [0]
         return self.in_expression(starts[min(number, len(starts) - 1)], message)
 
-    def _tokens(self) -> list[Token]:
-        return list(tokens(self.field("expr").text))
+    def _tokens(self) -> tuple[Token, ...]:
+        return _split(self.field("expr").text)
 
     def _operators(self) -> Iterator[tuple[int, str]]:
         """Binary operators with their places: not those in braces, no unary minus."""
@@ -116,6 +117,11 @@ class Subject:
             if not depth and value_before and not operand and word not in ("(", ")", "[", "]", ","):
                 yield token.start, word
             value_before = operand or word in (")", "]", "}")
+
+
+@lru_cache(maxsize=2)
+def _split(expression: str) -> tuple[Token, ...]:
+    return tuple(tokens(expression))
 
 
 def _means(token: Token, name: str) -> bool:

@@ -5,17 +5,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from collector.promql.nodes import Selector
-from collector.promql.survey import nodes
 from collector.rules.lint.catalogue import TEXTFILE, Catalogue
 from collector.rules.lint.shape import name_of
 from collector.rules.lint.subject import NOTE, Remark, Subject
+
+_SLIP = 2  # characters too many or missing
+_STEM = 5  # characters that must be right
 
 
 def check(subject: Subject) -> Iterator[Remark]:
     """Metrics that no agent sends and no rule of the files records; each name once. Those of scripts are notes."""
     known = subject.world.catalogue
     told: set[str] = set()
-    for node in nodes(subject.root):
+    for node in subject.nodes:
         name = name_of(node) if isinstance(node, Selector) else ""
         if not isinstance(node, Selector) or not name or name in told:
             continue
@@ -28,5 +30,6 @@ def check(subject: Subject) -> Iterator[Remark]:
 
 
 def _hint(name: str, known: Catalogue) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.9)
+    likely = [one for one in known if abs(len(one) - len(name)) <= _SLIP and one[:_STEM] == name[:_STEM]]
+    near = get_close_matches(name, likely, n=1, cutoff=0.9)
     return f"; did you mean {near[0]}?" if near else ""

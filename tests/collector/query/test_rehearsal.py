@@ -71,6 +71,8 @@ def test_a_pasted_rule_is_checked(tmp_path: Path) -> None:
         ]  # fmt: skip
         answer = await stub.CheckRules(pb.CheckRulesRequest(rules="groups: [{nope: 1}]"))
         assert {one.severity for one in answer.findings} == {"error"}
+        code, detail = await refused(stub.CheckRules(pb.CheckRulesRequest(rules="#" * 200_000)))
+        assert (code, detail) == (grpc.StatusCode.INVALID_ARGUMENT, "rules:1:1: the text is longer than 128 KiB")
 
     with_service(tmp_path, ask)
 
@@ -86,6 +88,7 @@ def test_a_pasted_rule_is_tried_on_the_last_hour(tmp_path: Path) -> None:
         assert {episode.ended_at - episode.fired_at for episode in answer.episodes} == {120.0}
         assert dict(answer.episodes[0].labels) == {"alertname": "High", "instance": "a"}
         assert (answer.evaluations, answer.series, answer.step) == (61, 1, 60.0)
+        assert answer.end == now
 
     with_service(tmp_path, ask)
 
@@ -94,6 +97,7 @@ def test_what_cannot_be_tried_is_told(tmp_path: Path) -> None:
     async def ask(stub: Stub, now: float) -> None:
         for request in (
             pb.BacktestRequest(rules="nope"),
+            pb.BacktestRequest(rules="#" * 200_000),
             pb.BacktestRequest(rules=RULES.replace("> 5", "> > 5")),
             pb.BacktestRequest(rules=RULES, start=float("nan")),
             pb.BacktestRequest(rules=RULES, step=0.01),
