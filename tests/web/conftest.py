@@ -112,3 +112,17 @@ def browser(app: Flask, store: Store, clock: Clock) -> Visit:
         return made
 
     return make
+
+
+@pytest.fixture
+def reader(make_app: Callable[..., Flask], on: Visit, engine_target: str) -> Iterator[Callable[[str], Visitor]]:
+    """Somebody who has logged in, with an engine behind the pages."""
+    app = make_app(live=engine_target)
+
+    def made(name: str) -> Visitor:
+        here = on(app)
+        here.login(name, seed.PASSWORD)
+        return here
+
+    yield made
+    app.extensions["czuwak"].live.close()

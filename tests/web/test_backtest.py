@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
 
 from collector.store import Store, search
 from collector.tickets.query import Query, View
@@ -22,10 +21,8 @@ RULES = """groups:
 
 
 @pytest.fixture
-def anna(make_app: Callable[..., Flask], on: Visit, engine_target: str) -> Visitor:
-    here = on(make_app(live=engine_target))
-    here.login("anna", seed.PASSWORD)
-    return here
+def anna(reader: Callable[[str], Visitor]) -> Visitor:
+    return reader("anna")
 
 
 def tried(anna: Visitor, rules: str, code: int) -> str:

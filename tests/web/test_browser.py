@@ -14,6 +14,7 @@ from collector.store import Store, tickets
 from collector.tickets.action import Take
 from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
 from tests.web import engine, seed
+from tests.web.screenshot import ARGUMENTS
 from tests.web.seed import Seeded
 from tests.web.visitor import Clock
 
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.server("chromium"), pytest.mark.usefixtures("estate")]
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = (
     "/queue",
     "/queue/closed",

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
 
-from tests.web import seed
-from tests.web.visitor import Visit, Visitor
+from tests.web.visitor import Visitor
 from web.live import Line
 from web.preview import mistake, preview
 
@@ -14,10 +12,8 @@ pytestmark = pytest.mark.usefixtures("estate")
 
 
 @pytest.fixture
-def anna(make_app: Callable[..., Flask], on: Visit, engine_target: str) -> Visitor:
-    here = on(make_app(live=engine_target))
-    here.login("anna", seed.PASSWORD)
-    return here
+def anna(reader: Callable[[str], Visitor]) -> Visitor:
+    return reader("anna")
 
 
 def asked(anna: Visitor, expression: str, code: int) -> str:

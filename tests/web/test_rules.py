@@ -1,10 +1,9 @@
 """The rules' pages over a real engine: health, alerts, tickets; hostile templates are text; companies stay apart."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from flask import Flask
 
 from collector.alerts.alert import AlertChanges, AlertEvent, EventKind
 from collector.intake import Intake
@@ -14,20 +13,6 @@ from tests.web.visitor import Visit, Visitor
 from web import rules
 
 pytestmark = pytest.mark.usefixtures("estate")
-
-
-@pytest.fixture
-def reader(make_app: Callable[..., Flask], on: Visit, engine_target: str) -> Iterator[Callable[[str], Visitor]]:
-    """Somebody who has logged in, with an engine behind the pages."""
-    app = make_app(live=engine_target)
-
-    def made(name: str) -> Visitor:
-        here = on(app)
-        here.login(name, seed.PASSWORD)
-        return here
-
-    yield made
-    app.extensions["czuwak"].live.close()
 
 
 def test_every_group_and_rule_with_its_health(reader: Callable[[str], Visitor], store: Store) -> None:
