@@ -1,7 +1,11 @@
+import json
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from collector.promql import metric_names
-from collector.rules.check import check, shown, sources
+from collector.rules.check import check, check_text, shown, sources
 from collector.rules.lint.catalogue import TEXTFILE, shipped
 from collector.rules.load import load
 
@@ -105,3 +109,31 @@ def test_what_is_called_unsent_is_what_no_metric_of_ours_answers(field_rules: li
                 measured = {name for name in names if name in shipped() and shipped()[name].kind != TEXTFILE}
                 told = [one for one in findings if (one.rule, one.file, one.lint) == (rule.name, str(path), "unsent")]
                 assert bool(told) is (names != measured), rule.name
+
+
+ATOMS = st.sampled_from(
+    [
+        "node_load1", "node_cpu_seconds_total", 'nope{a="b",c!~"d.*"}', "5", "NaN", "vector(1)", "time()", "ALERTS",
+        "absent(node_load1)", "rate(node_intr_total[20s] offset 1w)", "max_over_time(node_load1[1h:1m] @ 5)",
+        "hour()", "scalar(nope)", "-node_load1", 'count_values("x", node_load1)', 'label_replace(nope,"x","","","")',
+        "histogram_quantile(0.9, nope)", "sum without (cpu) (node_cpu_seconds_total)", "topk(2, node_load1)",
+    ]
+)  # fmt: skip
+OPERATORS = st.sampled_from(
+    [
+        "+", "/", "^", "%", "atan2", "> bool", "==", "<=", "!=", "and", "or", "unless", "and on (cpu)",
+        "* on (instance) group_left (mode)", "> ignoring (mode) group_right ()",
+    ]
+)  # fmt: skip
+EXPRESSIONS = st.recursive(ATOMS, lambda below: st.builds("({} {} {})".format, below, OPERATORS, below), max_leaves=12)
+
+
+@given(st.one_of(EXPRESSIONS, st.text(max_size=60)), st.text(max_size=40))
+def test_no_expression_and_no_template_is_too_odd_to_be_checked(expression: str, template: str) -> None:
+    rule = {"alert": "A", "expr": expression, "labels": {"severity": template}, "annotations": {"summary": template}}
+    text = json.dumps({"groups": [{"name": "g", "query_offset": "1m", "rules": [rule]}]})  # JSON is YAML
+    findings = check_text(text, "r.yml")
+    for one in findings:
+        assert one.line >= 1
+        assert one.column >= 1
+        assert shown(one, {"r.yml": text.splitlines()}).startswith("r.yml:")
