@@ -10,6 +10,8 @@ from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Edge, Range, Selector, Subquery
 from collector.promql.rows import Context, Floats, Mask, Rows, milli
 
+_LOOK = 4_000  # one look at the head takes as long as work on this many values
+
 
 def instant(node: Selector, context: Context) -> Rows:
     """The newest sample of each series within the look-back."""
@@ -50,6 +52,7 @@ def widest(node: Selector | Range, select: Select, at: float) -> int:
 def _rows(node: Selector, context: Context, *, times: bool) -> Rows:
     looks = moments(node, context)
     distinct, step_of = np.unique(looks, return_inverse=True)
+    context.meter.spend(len(distinct) * _LOOK)
     found = [choose(node, context.select, at - context.lookback, at) for at in distinct.tolist()]
     context.meter.spend(found[0].frame.size * len(looks))
     latest = [one.latest() for one in found]

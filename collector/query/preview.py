@@ -23,7 +23,7 @@ from collector.query.errors import PreviewError
 SECONDS = 1.0  # for one answer
 STARTING = 20.0  # seconds the helper may take to be ready, beside the answer's
 MEMORY = 1 << 30  # bytes of address space
-BUDGET = 20_000_000  # values that one evaluation may work on
+BUDGET = 10_000_000  # values that one evaluation may work on
 _MOST = 64 << 20  # bytes of one answer
 
 Samples = Sequence[tuple[Labels, Sequence[float], Sequence[float | None]]]
