@@ -4,7 +4,7 @@ What is not supported is refused by name when it is planned.
 """
 
 from collector.promql.errors import EvaluationError, PlanError, PromqlError
-from collector.promql.evaluate import Line, evaluate, evaluate_range
+from collector.promql.evaluate import Line, evaluate, evaluate_range, evaluate_steps
 from collector.promql.nodes import Plan
 from collector.promql.plan import plan
 from collector.promql.rows import Result, Vector
@@ -21,6 +21,7 @@ __all__ = [
     "Vector",
     "evaluate",
     "evaluate_range",
+    "evaluate_steps",
     "metric_names",
     "plan",
     "restrict",

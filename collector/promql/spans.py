@@ -17,6 +17,7 @@ from collector.promql.selectors import choose, instant, moments
 
 Vectors = Callable[[Node, Context], Rows]
 _BLOCK = 4_000_000  # samples of one span
+_EDGE = 4  # values' worth of work to find where a step's window begins and ends in a row of times
 _PLACE = 100  # finding a subquery's step takes as long as work on this many values
 
 
@@ -69,6 +70,7 @@ def _relative(windows: Windows, end: float) -> Windows:
 
 def _cut(node: Range, whole: Windows, ends: Floats, context: Context) -> Iterator[Span]:
     """Each step's part of one long window."""
+    context.meter.spend(len(ends) * len(whole.time_counts) * _EDGE)
     low, high = _before(whole, milli(ends - node.seconds)), _before(whole, ends)
     series, width = len(whole.counts), int((high - low).max(initial=0))
     context.meter.spend(len(ends) * series * width)

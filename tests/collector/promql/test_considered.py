@@ -5,7 +5,7 @@ import pytest
 
 from collector.head import STALE, Head
 from collector.labels import Labels
-from collector.promql import evaluate, plan
+from collector.promql import evaluate, evaluate_steps, plan
 
 A, B = Labels.of(host="a"), Labels.of(host="b")
 
@@ -51,6 +51,15 @@ def head() -> Head:
         ("ceil(max by (host) (x)) > bool 5", {"a"}, {"a"}),
         ("topk by (host) (1, max by (host) (x)) > 5", set(), {"a"}),
         ('label_replace(max by (host) (x), "host", "$1", "host", "(.*)") > 5', set(), {"a"}),
+        ("max_over_time(max by (host) (x)[5m:1m]) > 5", {"b"}, {"a", "b"}),  # at the newest step b was still there
+        ("max_over_time((max by (host) (x) > 5)[5m:1m]) > 0", {"b"}, {"a", "b"}),
+        ("max_over_time((max by (host) (z) > 5)[5m:1m]) > 0", set(), set()),
+        ("sum_over_time(max by (host) (x)[30s:7m]) > 5", set(), set()),
+        ("max by (host) (x @ 590) > 5", {"b"}, {"a", "b"}),
+        ("max by (host) (x offset 1m) > 5", {"b"}, {"a", "b"}),
+        ("max by (host) (mad_over_time(x[10m])) > 5", set(), {"a"}),
+        ('max by (host) (histogram_quantile(0.5, label_replace(x, "le", "+Inf", "", ""))) > 5', set(), set()),
+        ('max by (host) (count_values("v", x)) > 5', set(), set()),
         # w ended while its host went on: it need not be waited for.
         ('sum by (host) ({host="a", n=~"x|w"}) > 5', set(), {"a"}),
     ],
@@ -87,6 +96,38 @@ def test_absent_is_always_considered(head: Head) -> None:
 def test_a_window_running_empty_of_a_dead_host_proves_nothing(head: Head) -> None:
     late = evaluate(plan("count_over_time(x[10m]) > 30"), head.select, 1100.0)
     assert {labels.get("host") for labels in late.considered_labels()} == set()
+
+
+def test_buckets_of_a_histogram_are_a_group() -> None:
+    head = Head()
+    buckets = [Labels.of(__name__="t_bucket", host="a", le=le) for le in ("1", "2", "+Inf")]
+    head.set(buckets, [1.0, 3.0, 4.0], 10.0)
+    low = evaluate(plan("histogram_quantile(0.5, t_bucket) > 5"), head.select, 20.0)
+    assert (len(low.vector), low.considered(A)) == (0, True)
+    head.set(buckets[:1], [STALE], 30.0)
+    assert evaluate(plan("histogram_quantile(0.5, t_bucket)"), head.select, 40.0).vector.values.tolist() == [4 / 3]
+
+
+def test_a_value_nobody_has_is_not_considered(head: Head) -> None:
+    result = evaluate(plan('count_values("v", x)'), head.select, 600.0)
+    assert result.considered(Labels.of(v="9"))
+    assert not result.considered(Labels.of(v="8"))
+
+
+def test_many_times_at_once_are_considered_as_one_by_one(head: Head) -> None:
+    for text in (
+        "max by (host) (x) > 5",
+        "rate(x[3m]) > 1",
+        "x * on(host) group_left (n) y",
+        "max_over_time(x[5m:1m]) > 5",
+    ):
+        made = plan(text)
+        for at, result in evaluate_steps(made, head.select, 500.0, 1100.0, 20.0):
+            alone = evaluate(made, head.select, at)
+            assert set(result.considered_labels()) == set(alone.considered_labels()), (text, at)
+            assert dict(zip(result.vector.labels, result.vector.values.tolist(), strict=True)) == dict(
+                zip(alone.vector.labels, alone.vector.values.tolist(), strict=True)
+            ), (text, at)
 
 
 def test_a_successor_with_other_labels_proves_for_the_match() -> None:
