@@ -3,19 +3,22 @@
 A host's series share their time slots; recordings, ALERTS and presence are hosts of one series each.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from collector.head.answers import Answers
 from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
 from collector.head.frame import Frame
 from collector.head.history import History, Piece
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
-from collector.head.memory import Block, Memory
+from collector.head.memory import Block, Memory, push_each
 from collector.head.record import Record, decode, encode
 from collector.head.selection import Place, Selection
 from collector.head.series import SeriesTable
@@ -83,12 +86,14 @@ class Head:
         self._free_hosts: list[int] = []
         self._host_count = 0
         self._found: dict[tuple[Matcher, ...], _Found] = {}
+        self._answers = Answers()
 
     def demand(self, wants: Iterable[Want], *, rest: float | None = 0.0) -> None:
         """Keep what these want, and everything else for `rest` seconds (0: the newest samples, None: the retention).
 
         Windows that get longer begin to fill, shorter ones are cut; of a host at its next batch.
         """
+        self._answers.forget()
         self._demand = Demand(wants, rest)
         self._demands += 1
         self._table.own_sets.tags[:] = -1
@@ -147,7 +152,8 @@ class Head:
         singles = [self._single(one) for one in (*series, *ended)]
         if not singles:
             return
-        for place in self._push_singles(singles, at, numbers).tolist():
+        blocks = [next(iter(single.blocks.values())) for single in singles]
+        for place in push_each(blocks, at, numbers).tolist():
             self._put_single(singles[place], next(iter(singles[place].blocks)), at, float(numbers[place]))
         for single, value in zip(singles, numbers.tolist(), strict=True):
             if THIN in single.blocks and abs(at - single.charted_at) >= CHART_STEP:
@@ -162,6 +168,7 @@ class Head:
 
     def remove(self, host: str) -> None:
         """Forget a host and all its series."""
+        self._answers.forget()
         known = self._hosts.pop(host, None)
         self._dormant.pop(host, None)
         if known is not None:
@@ -183,11 +190,13 @@ class Head:
 
         A host that is there already keeps what it has. Raises RecordError.
         """
+        self._answers.forget()
         record = decode(data)
         if record.host in self._hosts or (record.host is None and (not record.own or record.own[0] in self._singles)):
             return
         often = 1 if record.host is not None else _OFTEN
         known = self._new_host(record.shared, often)
+        self._answers.forget()
         rows = self._table.add(known.index, record.own)
         self._memory.reserve(self._table.size, 0)
         pieces = tuple(Piece(rows[p.rows], p.times, p.values, p.thin) for p in record.pieces)
@@ -223,10 +232,12 @@ class Head:
             found = self._found[key] = _Found(version, frame, rows, self._memory.layout, self._place(rows))
         elif found.layout != self._memory.layout:
             found.layout, found.place = self._memory.layout, self._place(found.rows)
-        return Selection(found.frame, found.place, _milli(start), _milli(end))
+        remembered = None if found.place.own else partial(self._remembered, key)
+        return Selection(found.frame, found.place, _milli(start), _milli(end), remembered)
 
     def compact(self, at: float) -> None:
         """Forget samples older than the retention, series that vanished, and hosts without samples."""
+        self._answers.forget()
         oldest = at - self.retention
         for name in list(self._hosts):
             self._compact_host(name, oldest)
@@ -255,6 +266,7 @@ class Head:
             yield encode(Record(name, known.shared, own, pieces))
 
     def _mark(self, known: Host, at: float) -> None:
+        self._answers.forget()
         newest = known.newest
         if newest is None:
             return
@@ -265,25 +277,11 @@ class Head:
             block.slab.marked[block.index] = at
         known.moved()  # a block may have gone to another slab
 
-    def _push_singles(self, singles: Sequence[Host], at: float, values: _Floats) -> NDArray[np.intp]:
-        """One scatter a slab for all series that are older than `at` and have room; the others' places come back."""
-        blocks = [next(iter(single.blocks.values())) for single in singles]
-        depth = np.array([block.slab.slots for block in blocks], np.intp)
-        index = np.array([block.index for block in blocks], np.intp)
-        spots = np.array([block.spots.start for block in blocks if isinstance(block.spots, slice)], np.intp)
-        late = np.zeros(len(blocks), np.bool_)
-        for slots in np.unique(depth).tolist():
-            mine = np.flatnonzero(depth == slots)
-            slab = blocks[int(mine[0])].slab
-            end = slab.end[index[mine]]
-            newer = (end == slab.begin[index[mine]]) | (slab.times[index[mine], np.maximum(end - 1, 0)] < at)
-            ready = newer & (end < slots)
-            late[mine[~ready]] = True
-            mine = mine[ready]
-            slab.push_all(index[mine], spots[mine], at, values[mine])
-        return np.flatnonzero(late)
+    def _remembered(self, key: tuple[Matcher, ...], question: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
+        return self._answers.get((key, question), make)
 
     def _known(self, host: str, schema: bytes) -> Host:
+        self._answers.forget()
         asleep = self._dormant.get(host)
         if asleep is not None and asleep.schema == schema:
             del self._dormant[host]
@@ -348,13 +346,15 @@ class Head:
             len(rows),
             memory.parts(np.arange(len(rows)), hosts, kinds, memory.spot[rows], len(rows)),
             memory.parts(thin, hosts[thin], charts, memory.thin[rows[thin]], len(rows)),
-            bool((kinds == NEWEST).any()),
+            short=bool((kinds == NEWEST).any()),
+            own=bool(memory.own[hosts].any()),
         )
 
     def _new_host(self, shared: Labels, often: int = 1) -> Host:
         index = self._free_hosts.pop() if self._free_hosts else self._host_count
         self._host_count = max(self._host_count, index + 1)
         self._memory.reserve(0, self._host_count)
+        self._memory.own[index] = often != 1
         self._table.set_host(index, shared)
         host = self._at[index] = Host(index, shared, often=often, demanded=self._demands)
         return host
@@ -376,6 +376,7 @@ class Head:
 
     def _add_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
         """New series, each in the block of its kind; a host without series has an empty block for its times."""
+        self._answers.forget()
         rows = self._table.add(known.index, own)
         self._memory.reserve(self._table.size, 0)
         kinds, charted = self._needs(rows)

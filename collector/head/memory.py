@@ -1,5 +1,6 @@
 """Which block of which slab a host's series of one kind are in; blocks that need more slots move to a deeper slab."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,7 @@ class Memory:
         self.thin = np.full(64, -1, np.int32)
         self.slab_of = np.full((KINDS, 64), -1, np.int16)
         self.block_of = np.zeros((KINDS, 64), np.int32)
+        self.own = np.zeros(64, np.bool_)  # hosts that are one of the collector's own series
         self.layout = 0  # changes when rows that exist move
 
     @property
@@ -80,6 +82,7 @@ class Memory:
         if hosts > known:
             more = max(hosts, known * 3 // 2) - known
             self.slab_of = np.concatenate([self.slab_of, np.full((KINDS, more), -1, np.int16)], axis=1)
+            self.own = np.concatenate([self.own, np.zeros(more, np.bool_)])
             self.block_of = np.concatenate([self.block_of, np.zeros((KINDS, more), np.int32)], axis=1)
 
     def open(self, host: int, kind: int, most: int, slots: int = 0) -> Block:
@@ -198,3 +201,24 @@ class Memory:
             self._by_depth[depth] = len(self.slabs)
             self.slabs.append(Slab(depth))
         return self.slabs[self._by_depth[depth]]
+
+
+def push_each(blocks: Sequence[Block], at: float, values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """One scatter a slab for all blocks of one series that are older than `at` and have room.
+
+    The places of the others come back.
+    """
+    depth = np.array([block.slab.slots for block in blocks], np.intp)
+    index = np.array([block.index for block in blocks], np.intp)
+    spots = np.array([block.spots.start for block in blocks if isinstance(block.spots, slice)], np.intp)
+    late = np.zeros(len(blocks), np.bool_)
+    for slots in np.unique(depth).tolist():
+        mine = np.flatnonzero(depth == slots)
+        slab = blocks[int(mine[0])].slab
+        end = slab.end[index[mine]]
+        newer = (end == slab.begin[index[mine]]) | (slab.times[index[mine], np.maximum(end - 1, 0)] < at)
+        ready = newer & (end < slots)
+        late[mine[~ready]] = True
+        mine = mine[ready]
+        slab.push_all(index[mine], spots[mine], at, values[mine])
+    return np.flatnonzero(late)

@@ -3,8 +3,9 @@
 A selection reads the head's arrays where they are, so it is good until the head changes: evaluate at once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from collector.head.slab import STALE, Slab, stale
 Select = Callable[[Sequence[Matcher], float, float], "Selection"]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Remembered = Callable[[Hashable, Callable[[], tuple[Any, int]]], Any]
 _MAX_SAMPLES = 50_000_000  # of one window, 400 MB: Prometheus' own limit of samples per query
 
 
@@ -33,12 +35,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the samples of a selection are: fine ones, and thin ones of the last hour. `short`: no window is kept."""
+    """Where the samples of a selection are: fine ones, and thin ones of the last hour.
+
+    `short`: no window is kept of some. `own`: some are the collector's own, which change while rules are judged.
+    """
 
     size: int
     fine: tuple[Part, ...]
     thin: tuple[Part, ...]
     short: bool
+    own: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +97,39 @@ class Windows:
 class Selection:
     """Series that matched, and their samples in (start, end]."""
 
-    def __init__(self, frame: Frame, place: Place, start: float, end: float) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        place: Place,
+        start: float,
+        end: float,
+        remembered: Remembered | None = None,
+    ) -> None:
         self.frame = frame
+        self._remembered = remembered
         self._place = place
         self._start = start
         self._end = end
 
     def latest(self) -> Latest:
-        """The newest sample of each series; a marker or nothing in the span means not present."""
+        """The newest sample of each series; a marker or nothing in the span means not present. Read only."""
+        found: Latest = self._once("latest", self._latest)
+        return found
+
+    def windows(self) -> Windows:
+        """All samples of the span; markers are not samples. Read only.
+
+        Raises HeadError beyond 50 million, and for series of which only the newest samples are kept.
+        """
+        found: Windows = self._once("windows", self._windows)
+        return found
+
+    def _once(self, what: str, make: Callable[[], Any]) -> Any:
+        if self._remembered is None:
+            return make()
+        return self._remembered((what, self._start, self._end), lambda: _sealed(make()))
+
+    def _latest(self) -> Latest:
         place = self._place
         if len(place.fine) == 1 and (whole := place.fine[0]).series is None:
             found = _latest(whole, self._start, self._end)
@@ -108,11 +139,7 @@ class Selection:
             found = self._with_charts(found)
         return found
 
-    def windows(self) -> Windows:
-        """All samples of the span; markers are not samples.
-
-        Raises HeadError beyond 50 million, and for series of which only the newest samples are kept.
-        """
+    def _windows(self) -> Windows:
         place = self._place
         if place.short:
             raise HeadError(
@@ -153,6 +180,14 @@ class Selection:
         times = np.concatenate([thin.times, fine.times], axis=1)
         counts = np.full(place.size, values.shape[1])
         return _closed(Windows(values, counts, times, counts, None))
+
+
+def _sealed(found: Latest | Windows) -> tuple[Latest | Windows, int]:
+    """Arrays that several may read, and their size."""
+    arrays = [part for name in found.__slots__ if isinstance(part := getattr(found, name), np.ndarray)]
+    for array in arrays:
+        array.flags.writeable = False
+    return found, sum(array.nbytes for array in arrays)
 
 
 def _latest(part: Part, start: float, end: float) -> Latest:

@@ -91,7 +91,7 @@ def run(folder: Path, hosts: int = 10_000, rounds: int = 7, most: int = 100_000)
         ),
         f"head: {stats.series} series, {stats.samples} samples, {stats.bytes / 2**20:.0f} MiB",
         (
-            f"ours over {most} hosts: {grown['seconds'] * 1000:.0f} ms, {grown['seconds'] / b:.1f} times those of {hosts}; "
+            f"ours over {most} hosts: {grown['seconds'] * 1000:.0f} ms, {grown['seconds'] / b:.1f} times as long; "
             f"head {grown['bytes'] / 2**20:.0f} MiB, process {grown['peak'] / 2**20:.0f} MiB at most"
         ),
     ]
