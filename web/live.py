@@ -20,6 +20,7 @@ from web import book
 log = logging.getLogger(__name__)
 
 _DEADLINE = 1.0  # seconds a page waits for live values
+_TYPED = 8.0  # seconds for a typed expression; its helper process may have to start
 _PATIENCE = 4.0  # seconds for what somebody typed; the other side gives up after 2
 _LONG = 25.0  # seconds for a back-test; the other side gives up after 20
 _TOLD = frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})  # the question's fault, in words for who asked
@@ -92,20 +93,16 @@ class Live:
         return self._ask(ask)
 
     def range(
-        self, expression: str, start: float, end: float, step: float, *, timeout: float | None = None
+        self, expression: str, start: float, end: float, step: float, *, typed: bool = False
     ) -> tuple[Line, ...] | Unavailable:
-        """An expression over time, for charts; `timeout` in seconds, the usual one without."""
+        """An expression over time, for charts; a typed one may be wrong, and may take its time."""
 
         def ask(stub: QueryServiceStub) -> tuple[Line, ...]:
-            request = pb.QueryRangeRequest(expression=expression, start=start, end=end, step=step)
-            answer = stub.QueryRange(request, timeout=timeout or self.deadline)
+            request = pb.QueryRangeRequest(expression=expression, start=start, end=end, step=step, typed=typed)
+            answer = stub.QueryRange(request, timeout=_TYPED if typed else self.deadline)
             return tuple(Line(dict(line.labels), tuple(line.at), tuple(line.values)) for line in answer.lines)
 
         return self._ask(ask)
-
-    def preview(self, expression: str, start: float, end: float, step: float) -> tuple[Line, ...] | Unavailable:
-        """As `range`, for an expression that somebody typed: it may be wrong, and it may take its time."""
-        return self.range(expression, start, end, step, timeout=_PATIENCE)
 
     def rules(self) -> tuple[book.Group, ...] | Unavailable:
         """Every group of rules with its health."""

@@ -97,7 +97,7 @@ def name_of(labels: Mapping[str, str]) -> str:
 
 def _asked(expression: str) -> tuple[Preview | None, Mistake | None, int]:
     here = parts()
-    answer = here.live.preview(expression, here.now() - WINDOW + STEP, here.now(), STEP)
+    answer = here.live.range(expression, here.now() - WINDOW + STEP, here.now(), STEP, typed=True)
     if not isinstance(answer, Unavailable):
         return preview(answer, expression), None, 200
     if not answer.said:

@@ -29,6 +29,7 @@ from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.metrics import Metrics
 from collector.presence import Policy as PresencePolicy
+from collector.query.preview import Preview
 from collector.query.service import QueryServicer
 from collector.rules.errors import RuleFileError
 from collector.rules.model import Group
@@ -219,7 +220,9 @@ async def _listen(
     plain = grpc.ssl_server_credentials(pair)
     services = enrollment_pb2.DESCRIPTOR.services_by_name
     enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
-    await _start_query(stack, settings.query_socket, QueryServicer(engine.call, metrics, now))
+    preview = Preview()  # its helper starts with the first typed expression
+    stack.callback(preview.close)
+    await _start_query(stack, settings.query_socket, QueryServicer(engine.call, metrics, now, preview))
     return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint)
 
 

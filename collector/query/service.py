@@ -13,7 +13,8 @@ from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.promql import EvaluationError, Plan, PlanError, PromqlError, evaluate, evaluate_range, plan
 from collector.query import rehearsal
-from collector.query.errors import EngineStoppedError
+from collector.query.errors import EngineStoppedError, PreviewError
+from collector.query.preview import Preview
 from collector.query.rehearsal import Call
 from collector.rules.errors import RuleError
 from collector.rules.report import GroupReport
@@ -32,12 +33,13 @@ _Drawn = dict[Labels, tuple[list[float], list[float]]]
 
 
 class QueryServicer(query_pb2_grpc.QueryServiceServicer):
-    """One per process, on a local socket. `now` is our clock."""
+    """One per process, on a local socket. `now` is our clock; `preview` tries what somebody typed, its maker closes it."""
 
-    def __init__(self, call: Call, metrics: Metrics, now: Callable[[], float]) -> None:
+    def __init__(self, call: Call, metrics: Metrics, now: Callable[[], float], preview: Preview | None = None) -> None:
         self._call = call
         self._metrics = metrics
         self._now = now
+        self._preview = preview
         self._rehearsing = asyncio.Lock()
 
     async def Query(  # noqa: N802 - the protocol's name
@@ -59,6 +61,8 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         context: grpc.aio.ServicerContext[pb.QueryRangeRequest, pb.QueryRangeResponse],
     ) -> pb.QueryRangeResponse:
         """An expression over time; at most 11,000 steps and 2 seconds."""
+        if request.typed:
+            await self._try(request.expression, context.abort)
         planned = await self._plan(request.expression, context.abort)
         wrong = _wrong_range(request)
         if wrong:
@@ -129,6 +133,19 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     ) -> pb.MetricsResponse:
         """The ingest process' own metrics; answered without the engine, so that a busy one can be seen."""
         return pb.MetricsResponse(text_format=self._metrics.text())
+
+    async def _try(self, expression: str, abort: Abort) -> None:
+        """Lets the helper process read what somebody typed: if it ends a process, it is that one."""
+        if self._preview is None:
+            return
+        try:
+            await asyncio.to_thread(self._preview.preview, expression)
+        except PlanError as error:
+            await abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except PreviewError as error:
+            await abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except EvaluationError:
+            return  # it had no samples there; the engine's answer counts
 
     async def _plan(self, expression: str, abort: Abort) -> Plan:
         try:

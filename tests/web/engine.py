@@ -14,6 +14,7 @@ from collector.head import Head
 from collector.ingest.engine import Engine
 from collector.labels import Labels, dedup_key
 from collector.metrics import Metrics
+from collector.query.preview import Preview
 from collector.query.service import QueryServicer
 from collector.rules.load import load_text
 from collector.rules.model import Group
@@ -91,12 +92,13 @@ def answering(folder: Path, rules: tuple[Group, ...]) -> Iterator[str]:
         clock=lambda: seed.NOW,
         metrics=metrics,
     )
+    preview = Preview()
     target, ready, loop = f"unix:{folder}/q", threading.Event(), asyncio.new_event_loop()
     over = asyncio.Event()
 
     async def serve() -> None:
         server = grpc.aio.server()
-        servicer = QueryServicer(engine.call, metrics, lambda: seed.NOW)
+        servicer = QueryServicer(engine.call, metrics, lambda: seed.NOW, preview)
         query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
         server.add_insecure_port(target)
         await server.start()
@@ -115,3 +117,4 @@ def answering(folder: Path, rules: tuple[Group, ...]) -> Iterator[str]:
         thread.join()
         loop.close()
         engine.stop()
+        preview.close()

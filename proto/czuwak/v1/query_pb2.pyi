@@ -115,10 +115,13 @@ class QueryRangeRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
+    TYPED_FIELD_NUMBER: _builtins.int
     expression: _builtins.str
     start: _builtins.float
     end: _builtins.float
     step: _builtins.float
+    typed: _builtins.bool
+    """Somebody typed it: a process of its own tries it first."""
     def __init__(
         self,
         *,
@@ -126,10 +129,11 @@ class QueryRangeRequest(_message.Message):
         start: _builtins.float = ...,
         end: _builtins.float = ...,
         step: _builtins.float = ...,
+        typed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "expression", b"expression", "start", b"start", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "expression", b"expression", "start", b"start", "step", b"step", "typed", b"typed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from collector.head import Head
 from collector.ingest.engine import Engine
 from collector.labels import Labels
 from collector.metrics import Metrics
+from collector.query.preview import Preview
 from collector.query.service import MAX_POINTS, QueryServicer, _pieces
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
@@ -29,7 +30,7 @@ def labels(number: int) -> Labels:
     return Labels.of(__name__="m", instance="pc1", number=str(number))
 
 
-def with_service(folder: Path, ask: Ask) -> None:
+def with_service(folder: Path, ask: Ask, preview: Preview | None = None) -> None:
     """Ten minutes of m{number} = number + minute for two series, every 15 s."""
     now = time.time()
     head, metrics = Head(), Metrics()
@@ -46,7 +47,8 @@ def with_service(folder: Path, ask: Ask) -> None:
 
     async def main() -> None:
         server = grpc.aio.server()
-        query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(engine.call, metrics, lambda: now), server)
+        servicer = QueryServicer(engine.call, metrics, lambda: now, preview)
+        query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
         server.add_insecure_port(f"unix:{folder}/s")
         await server.start()
         try:
@@ -145,6 +147,30 @@ def test_a_hosts_newest_values_and_the_rules_health(tmp_path: Path) -> None:
         assert b"czuwak_collector_head_series" in text
 
     with_service(tmp_path, ask)
+
+
+def test_what_somebody_typed_is_tried_in_a_process_of_its_own_first(tmp_path: Path) -> None:
+    def ranged(expression: str, now: float, *, typed: bool = True) -> pb.QueryRangeRequest:
+        return pb.QueryRangeRequest(expression=expression, start=now - 60, end=now, step=15, typed=typed)
+
+    async def ask(stub: Stub, now: float) -> None:
+        assert len((await stub.QueryRange(ranged("m + 1", now))).lines) == 2
+        with pytest.raises(grpc.aio.AioRpcError, match="column 5") as caught:
+            await stub.QueryRange(ranged("m + )", now))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+    async def slow(stub: Stub, now: float) -> None:
+        with pytest.raises(grpc.aio.AioRpcError, match="took longer") as caught:
+            await stub.QueryRange(ranged("m", now))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len((await stub.QueryRange(ranged("m", now, typed=False))).lines) == 2  # the engine's own are not
+
+    for work, seconds in ((ask, 5.0), (slow, 0.0)):
+        preview = Preview(seconds=seconds)
+        try:
+            with_service(tmp_path, work, preview)
+        finally:
+            preview.close()
 
 
 def test_packed_doubles_are_little_endian() -> None:
