@@ -33,7 +33,7 @@ _Drawn = dict[Labels, tuple[list[float], list[float]]]
 
 
 class QueryServicer(query_pb2_grpc.QueryServiceServicer):
-    """One per process, on a local socket. `now` is our clock; `preview` tries what somebody typed, its maker closes it."""
+    """One per process, on a local socket. `now` is our clock; `preview` tries what people type, its maker closes it."""
 
     def __init__(self, call: Call, metrics: Metrics, now: Callable[[], float], preview: Preview | None = None) -> None:
         self._call = call
