@@ -1,10 +1,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.e2e.plant import Plant, planted
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short name: the path of a local socket in it has at most 107 bytes."""
+    with TemporaryDirectory(prefix="cz-") as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture
