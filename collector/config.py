@@ -123,6 +123,7 @@ class IngestConfig:
     enrollment_listen: str = _key("0.0.0.0:8444", _address, "enrolment of new agents")
     advertise: str = _key("", _optional_address, "host:port told to new agents; empty: this machine's name")
     query_socket: Path = _key(Path("run/query.sock"), _path, "live values for the web")
+    snapshot: Path = _key(Path("run/head.snapshot"), _path, "carries recent samples over a restart")
     interval: float = _key(15.0, _duration, "time between two rounds of every agent")
     offline_after: float = _key(90.0, _duration, "silence after which a host counts as away")
 

@@ -118,6 +118,7 @@ def run_ingest(config: Config) -> int:
         enrollment_listen=config.ingest.enrollment_listen,
         advertise=config.ingest.advertise,
         query_socket=config.ingest.query_socket,
+        snapshot=config.ingest.snapshot,
         ca_dir=config.ca.dir,
         database=config.database.url,
         interval=config.ingest.interval,
