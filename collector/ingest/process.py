@@ -35,7 +35,8 @@ from collector.rules.errors import RuleFileError
 from collector.rules.model import Group
 from collector.rules.schedule import Schedule
 from collector.store.alerts import load_alerts
-from collector.store.engine import Store, open_store
+from collector.store.engine import Store
+from collector.store.schema import open_store
 from collector.tickets.desk import Policy as DeskPolicy
 from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
 

@@ -2,9 +2,9 @@
 
 from sqlalchemy.engine import Connection
 
-from collector.store.engine import Store, clock, open_store
+from collector.store.engine import Store, clock
 from collector.store.errors import BadCursor, SchemaError, StoreError, TokenRefused
-from collector.store.schema import upgrade
+from collector.store.schema import open_store, upgrade
 
 __all__ = [
     "BadCursor",

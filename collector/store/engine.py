@@ -45,20 +45,6 @@ class Store:
         self._engine.dispose()
 
 
-def open_store(url: str) -> Store:
-    """Open `sqlite:///path` or `postgresql://…`; raises StoreError where it cannot be used, with what to do next."""
-    from collector.store.schema import check  # noqa: PLC0415 - schema needs connect() from here
-
-    engine = connect(url)
-    try:
-        with _told():
-            check(engine)
-    except BaseException:
-        engine.dispose()
-        raise
-    return Store(engine)
-
-
 def connect(url: str, *, create: bool = False) -> Engine:
     """An engine with our settings; does not look at the schema. Raises StoreError for a url it cannot use.
 

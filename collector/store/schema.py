@@ -1,4 +1,4 @@
-"""The schema's revision: bringing it up to date, and refusing to work on another one."""
+"""The schema's revision: bringing it up to date, and opening no database that has another one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,28 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
-from collector.store import engine as engines
+from collector.store.engine import Store, connect
 from collector.store.errors import SchemaError, translated
 
 _LOCK = 0x637A7577  # one upgrade at a time
 
 
+def open_store(url: str) -> Store:
+    """Open `sqlite:///path` or `postgresql://…`; raises StoreError where it cannot be used, with what to do next."""
+    engine = connect(url)
+    try:
+        check(engine)
+    except BaseException as error:
+        engine.dispose()
+        if isinstance(error, sa.exc.SQLAlchemyError):
+            raise translated(error) from error
+        raise
+    return Store(engine)
+
+
 def upgrade(url: str, *, dry_run: bool = False) -> list[str]:
     """Apply every missing revision in one transaction and return their ids; with `dry_run` only say which."""
-    engine = engines.connect(url, create=not dry_run)
+    engine = connect(url, create=not dry_run)
     try:
         with engine.execution_options(czuwak_write=not dry_run).begin() as conn:
             return _upgrade(conn, dry_run=dry_run)

@@ -21,7 +21,7 @@ from collector.ingest.process import Bound, Ingest, IngestSettings, running
 from collector.ingest.stamp import Identity
 from collector.rules.model import Group
 from collector.store import hosts, schema, tokens
-from collector.store.engine import open_store
+from collector.store.schema import open_store
 from collector.tickets.desk import Policy
 from czuwak.v1 import enrollment_pb2, ingest_pb2_grpc
 from czuwak.v1 import ingest_pb2 as pb
