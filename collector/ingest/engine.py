@@ -266,7 +266,7 @@ class Engine(threading.Thread):
         try:
             put(host, columns.key, batch.at, present, values)
         except UnknownSchemaError:
-            self._head.register(host, columns.key, columns.series)
+            self._head.register(host, columns.key, columns.series())
             put(host, columns.key, batch.at, present, values)
         self._metrics.samples.inc(int(present.sum()))
         if batch.edge:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from collector.labels import Labels
+from collector.ingest.columns import Columns
 from czuwak.v1 import ingest_pb2 as pb
 
 
@@ -27,19 +27,6 @@ class Mark:
     epoch: str
     lane: int
     seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """An accepted schema: the stamped series kept, and their columns when some were refused.
-
-    `key` names exactly these series in the head; a schema's hash does not, for it says nothing of the identity.
-    """
-
-    key: bytes
-    series: tuple[Labels, ...]
-    total: int
-    keep: tuple[int, ...] | None = None
 
 
 # --- events ---

@@ -3,7 +3,6 @@
 The service feeds it what the agent said and what the engine committed, and carries out the actions.
 """
 
-import hashlib
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -11,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from collector.ingest.columns import Columns, columns_of
 from collector.ingest.errors import PayloadError
 from collector.ingest.events import (
     Action,
     Append,
     Beat,
     Close,
-    Columns,
     Committed,
     Counted,
     Event,
@@ -34,7 +33,6 @@ from collector.ingest.events import (
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
 from collector.ingest.stamp import MAX_SERIES, Identity, known_columns, stamp
-from collector.labels import Labels
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
@@ -146,7 +144,7 @@ def _schema(session: Session, event: Said, _: float) -> Step:
         series = stamp(schema, session.identity)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)
-    return _learn(session, schema.hash, series, len(series)), ()
+    return _learn(session, schema.hash, columns_of(schema, session.identity, series)), ()
 
 
 def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> Step:
@@ -155,20 +153,17 @@ def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> 
     refused = _bounded({**session.refused, schema.hash[:64]: error.reason})
     session = replace(session, refused=refused)
     accepted = next(reversed(list(session.schemas.values())), None)
-    keep = known_columns(schema, session.identity, accepted.series) if accepted else {}
+    keep = known_columns(schema, session.identity, accepted.series()) if accepted else {}
     counted = Counted("schema_refused", error.detail)
     if not keep:
         return session, (nack, counted)
-    learnt = _learn(session, schema.hash, tuple(keep.values()), len(schema.series), tuple(keep))
-    return learnt, (nack, counted)
+    columns = columns_of(schema, session.identity, tuple(keep.values()), tuple(keep))
+    return _learn(session, schema.hash, columns), (nack, counted)
 
 
-def _learn(
-    session: Session, schema: bytes, series: tuple[Labels, ...], total: int, keep: tuple[int, ...] | None = None
-) -> Session:
-    named = repr((schema, session.identity, keep)).encode()
-    columns = Columns(hashlib.blake2b(named, digest_size=16).digest(), series, total, keep)
-    older = {h: c for h, c in session.schemas.items() if h != schema}
+def _learn(session: Session, schema: bytes, columns: Columns) -> Session:
+    """The newest schema alone keeps its label sets, until its first batch takes them to the engine."""
+    older = {h: c.rested() for h, c in session.schemas.items() if h != schema}
     return replace(session, schemas=_bounded({**older, schema: columns}))
 
 
@@ -201,6 +196,7 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     edge = not replay and batch.boottime_ns >= session.hello.boottime_ns
     accepted = replace(
         session,
+        schemas=_rested(session.schemas, batch.schema_hash),
         ledger=session.ledger.see(batch.epoch, batch.seq),
         newest=session.newest if replay else max(session.newest, taken),
         owed=session.owed - {(batch.epoch, batch.seq)},
@@ -208,6 +204,11 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     )
     append = Append(mark, taken, columns, batch.presence, batch.values, replay, edge, session.hello_at)
     return accepted, (append, Counted("replayed" if replay else "live"))
+
+
+def _rested(schemas: Mapping[bytes, Columns], schema: bytes) -> Mapping[bytes, Columns]:
+    columns = schemas[schema]
+    return {**schemas, schema: columns.rested()} if columns.stamped else schemas
 
 
 def _check_place(session: Session, batch: pb.Batch, size: int) -> None:

@@ -6,6 +6,7 @@ The identity comes from the certificate and the database; a payload that carries
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from collector.ingest.errors import PayloadError
@@ -74,10 +75,16 @@ def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
         )
     if schema.hash != schema_hash(schema):
         raise _bad("The schema's hash is not the hash of its series.")
-    stamped = tuple(_stamp_one(series, identity.labels()) for series in schema.series)
+    stamped = stamp_each(schema.series, identity)
     if len(set(stamped)) != len(stamped):
         raise _bad(f"The schema names a series twice: {_duplicate(stamped)}.")
     return stamped
+
+
+def stamp_each(series: Iterable[pb.Series], identity: Identity) -> tuple[Labels, ...]:
+    """Final label sets of series that were found right before; raises PayloadError for one that was not."""
+    labels = identity.labels()
+    return tuple(_stamp_one(one, labels) for one in series)
 
 
 def known_columns(schema: pb.Schema, identity: Identity, known: tuple[Labels, ...]) -> dict[int, Labels]:

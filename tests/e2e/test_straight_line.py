@@ -118,7 +118,7 @@ def test_a_reading_becomes_a_row_in_the_queue_in_twelve_calls(store: Store) -> N
     head = Head()
     for append in appends:
         assert append.columns is not None
-        head.register("agent-1", append.columns.key, append.columns.series)
+        head.register("agent-1", append.columns.key, append.columns.series())
         head.append(
             "agent-1", append.columns.key, append.at, *decode(append.columns.total, append.presence, append.values)
         )

@@ -11,9 +11,10 @@ import pytest
 
 from collector.alerts.alert import Alert, AlertChanges, EventKind
 from collector.head import Head
+from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
-from collector.ingest.events import Append, Columns, Mark
+from collector.ingest.events import Append, Mark
 from collector.ingest.snapshot import Snapshot
 from collector.ingest.stamp import stamp
 from collector.labels import Labels
@@ -61,7 +62,8 @@ class Room:
         self.rows: dict[str, Alert] = {alert.key: alert for alert in alerts}
         self.told: list[EventKind] = []
         self.acked: list[Mark] = []
-        self.columns = Columns(b"k", stamp(wire.gauges(1), wire.identity), 1)
+        schema = wire.gauges(1)
+        self.columns = columns_of(schema, wire.identity, stamp(schema, wire.identity))
         groups = load_text(rules, "r.yml") if rules else ()
         self.metrics = Metrics()
         self.engine = Engine(
@@ -259,12 +261,23 @@ def test_without_rules_acks_come_with_the_tick(wire: Wire) -> None:
 
 
 def test_a_batch_that_fits_no_series_fails_alone(room: Room) -> None:
-    wrong = Append(Mark(1, "e", 1, 1), NOW, Columns(b"z", room.columns.series, 1), b"", b"1234567812345678", edge=True)
+    wrong = Append(Mark(1, "e", 1, 1), NOW, room.columns, b"", b"1234567812345678", edge=True)
     room.engine.append("a-2", "pc2", 15.0, wrong, room.acked.extend)
     room.send(2, 1.0)
     room.turn()
     assert [m.seq for m in room.acked] == [2]
     assert room.values() == {"node_thing": 1.0}
+
+
+def test_a_host_the_head_has_forgotten_is_taken_up_again_without_its_label_sets_at_hand(room: Room) -> None:
+    room.send(1, 1.0)
+    room.turn()
+    room.columns = room.columns.rested()
+    room.engine.forget("a-1")
+    room.send(2, 2.0)
+    room.turn(1.0)
+    assert [m.seq for m in room.acked] == [1, 2]
+    assert room.values() == {"node_thing": 2.0}
 
 
 def test_alerts_of_rules_that_are_gone_end_after_a_reload_even_if_the_database_was_away(room: Room) -> None:
