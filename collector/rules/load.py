@@ -3,6 +3,7 @@
 A file is bounded (1 MiB, 32 levels, 64 aliases, 200,000 values), so no file can stall or kill the process.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ DEEPEST = 32
 MOST_ALIASES = 64
 MOST_VALUES = 200_000
 
+_HALF = re.compile("[\ud800-\udfff]")
 _KINDS = {
     "tag:yaml.org,2002:null": Kind.NULL,
     "tag:yaml.org,2002:bool": Kind.BOOL,
@@ -85,6 +87,10 @@ def load_document(text: str, name: str) -> Item | None:
     """The guarded YAML document of a text, None when it is empty. Raises RuleFileError."""
     if len(text.encode(errors="replace")) > LARGEST:
         raise RuleFileError((Mistake(name, 1, 1, f"the file is larger than {LARGEST >> 20} MiB"),))
+    half = _HALF.search(text)  # a file has none, text that came another way may; an escape of one is not YAML
+    if half:
+        line, column = text.count("\n", 0, half.start()) + 1, half.start() - text.rfind("\n", 0, half.start())
+        raise RuleFileError((Mistake(name, line, column, "half a surrogate pair is no character"),))
     try:
         _guard(text, name)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)

@@ -207,3 +207,17 @@ def test_any_text_is_rules_or_mistakes(source: str) -> None:
         load_text(f"groups:\n  - name: g\n    rules:\n{source}", "r.yml")
     except RuleFileError as error:
         assert error.mistakes  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('groups:\n  - name: "a\\ud800"\n', "r.yml:2:15: not YAML: found invalid Unicode character escape code"),
+        ("groups:\n  - name: a\ud800\n", "r.yml:2:12: half a surrogate pair is no character"),
+        ("\udfffgroups: []\n", "r.yml:1:1: half a surrogate pair is no character"),
+    ],
+)
+def test_half_a_surrogate_pair_is_a_mistake_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(RuleFileError) as caught:
+        load_text(text, "r.yml")
+    assert message in str(caught.value)
