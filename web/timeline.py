@@ -117,8 +117,14 @@ def _known(facts: Facts, event: TicketEvent, unit: str) -> str:
 
 
 def _gone(facts: Facts, event: TicketEvent, unit: str) -> str:
-    del facts, event, unit
-    return _("closed: what the rule watched is not there any more")
+    del event, unit
+    match facts.word("reason"):
+        case "rule changed":
+            return _("closed: the rule was changed")
+        case "rule removed":
+            return _("closed: the rule was removed")
+        case _:
+            return _("closed: what the rule watched is not reported any more")
 
 
 def _reopened(facts: Facts, event: TicketEvent, unit: str) -> str:
