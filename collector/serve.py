@@ -5,6 +5,7 @@ never share one.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -22,6 +23,7 @@ from collector.config import Config
 from collector.errors import CollectorError
 from collector.intake import Intake
 from collector.store import Store, StoreError, open_store
+from collector.store.settings import matrix
 from collector.tickets.desk import Policy
 
 if TYPE_CHECKING:
@@ -103,16 +105,18 @@ def load_rules(config: Config) -> "tuple[Group, ...]":
     return load.load_files(rule_files(config))
 
 
-def policy(config: Config) -> Policy:
-    """The desk's policy as configured."""
-    return Policy(settle=config.tickets.settle, reopen_window=config.tickets.reopen_window)
+def policy(config: Config, store: Store) -> Policy:
+    """The desk's policy as configured, with the priority matrix an admin set. Raises StoreError."""
+    with store.read() as conn:
+        return Policy(settle=config.tickets.settle, reopen_window=config.tickets.reopen_window, matrix=matrix(conn))
 
 
 def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
 
-    opened(config).close()
+    with contextlib.closing(opened(config)) as store:
+        chosen = policy(config, store)
     settings = process.IngestSettings(
         listen=config.ingest.listen,
         enrollment_listen=config.ingest.enrollment_listen,
@@ -126,7 +130,7 @@ def run_ingest(config: Config) -> int:
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )
-    asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=policy(config)))
+    asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=chosen))
     return 0
 
 
@@ -153,7 +157,7 @@ def run_web(config: Config) -> int:
     def make() -> object:
         store = open_store(config.database.url)
         live = Live(f"unix:{config.ingest.query_socket}")
-        return create_app(store, Intake(store, policy(config)), live, settings)
+        return create_app(store, Intake(store, policy(config, store)), live, settings)
 
     return server.run(make, listen=config.web.listen, threads=config.web.threads)
 
@@ -165,7 +169,7 @@ def run_worker(config: Config) -> int:
         signal.signal(number, lambda *_: stop.set())
     store = opened(config)
     try:
-        work(Intake(store, policy(config)), stop)
+        work(Intake(store, policy(config, store)), stop)
     finally:
         store.close()
     return 0

@@ -19,6 +19,9 @@ from collector.ingest.errors import CaError
 from collector.intake import Intake
 from collector.rules.errors import RuleFileError
 from collector.store import Store, StoreError
+from collector.store.settings import put_matrix
+from collector.tickets.priority import DEFAULT_MATRIX
+from collector.tickets.ticket import Priority
 
 LISTEN = {
     "CZUWAK_INGEST_LISTEN": "127.0.0.1:0",
@@ -186,6 +189,19 @@ def test_the_worker_waits_for_its_database_and_says_so_once(caplog: pytest.LogCa
         serve.work(away, stop, pause=0.001)  # type: ignore[arg-type]
     assert away.calls == 3
     assert [record.message for record in caplog.records] == ["database: the disk is full", "ticket closed itself"]
+
+
+def test_the_priority_matrix_an_admin_set_is_the_policy_of_every_part(
+    folder: Path, sqlite_store: Callable[[], Store]
+) -> None:
+    store = sqlite_store()
+    assert serve.policy(loaded(folder), store).matrix == DEFAULT_MATRIX
+    strict = dict.fromkeys(DEFAULT_MATRIX, Priority.P1)
+    with store.write() as conn:
+        put_matrix(conn, strict, 1_800_000_000.0)
+    policy = serve.policy(loaded(folder), store)
+    assert policy.matrix == strict
+    assert (policy.settle, policy.reopen_window) == (loaded(folder).tickets.settle, 86_400.0)
 
 
 def test_the_worker_closes_what_has_settled(sqlite_store: Callable[[], Store]) -> None:
