@@ -1,5 +1,6 @@
 """The demonstration from outside: it tells its story, and whatever happens nothing of it stays."""
 
+import contextlib
 import json
 import os
 import signal
@@ -55,6 +56,16 @@ def descendants(pid: int) -> list[int]:
     return [each for child in children for each in (child, *descendants(child))]
 
 
+def living_in(folder: Path) -> set[int]:
+    """Every process that was started with its temporary directory here, whether we ever saw it begin or not."""
+    found = set()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={folder}".encode() in environ.read_bytes().split(b"\0"):
+                found.add(int(environ.parent.name))
+    return found
+
+
 def test_two_demonstrations_at_once_each_open_their_one_ticket_and_leave_nothing(
     begin: Callable[..., Demo], tmp_path: Path
 ) -> None:
@@ -94,9 +105,10 @@ def test_a_signal_at_any_moment_leaves_no_process_and_no_directory(
     line_of(demo, step)
     time.sleep(pause)
     below = descendants(demo.pid)
-    assert below
+    assert demo.pid in living_in(tmp_path)  # the first of its children may not be born yet
     demo.send_signal(number)
     demo.send_signal(signal.SIGTERM)  # impatience while it cleans up cuts nothing short
     assert demo.wait(60) == 1
     assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
+    assert living_in(tmp_path) == set()
     assert list(tmp_path.iterdir()) == []
