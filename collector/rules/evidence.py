@@ -1,9 +1,11 @@
 """The rule's series around a moment, frozen for the ticket's chart."""
 
+import math
+
 from collector.alerts.alert import Evidence, EvidenceLine
 from collector.head import Select
 from collector.labels import Labels
-from collector.promql import EvaluationError, Plan, evaluate_range, restrict, threshold
+from collector.promql import EvaluationError, Plan, evaluate, evaluate_range, restrict, threshold
 from collector.promql.excerpt import excerpt
 from collector.rules.model import AlertRule
 
@@ -28,6 +30,21 @@ def gather(rule: AlertRule, labels: Labels, select: Select, at: float) -> Eviden
         lines=lines,
         series=excerpt(drawn) if comparison else rule.expression,
     )
+
+
+def proof(rule: AlertRule, labels: Labels, select: Select, at: float) -> float:
+    """What the rule's first comparison sees of `labels` now: the value that recovery rests on.
+
+    NaN where that is not one number; a proof that cannot be shown is no reason to doubt it.
+    """
+    comparison = threshold(rule.plan)
+    if comparison is None:
+        return math.nan
+    try:
+        seen = evaluate(restrict(comparison.left, labels.as_dict()), select, at).vector.values
+    except EvaluationError:
+        return math.nan
+    return float(seen[0]) if len(seen) == 1 else math.nan
 
 
 def _lines(plan: Plan, labels: Labels, select: Select, at: float) -> tuple[EvidenceLine, ...]:

@@ -16,7 +16,7 @@ from collector.promql import EvaluationError, PlanError, Result, evaluate
 from collector.rules.alerting import ALERT_NAME, SOURCE, Context, State, Step, event, restore, source_labels, step
 from collector.rules.budget import Breaker, BudgetError, allowance, bounded, too_slow
 from collector.rules.errors import RuleError
-from collector.rules.evidence import gather
+from collector.rules.evidence import gather, proof
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
 from collector.rules.report import GroupReport, RuleReport
 from collector.rules.series import FAILING, Written, alert_series, recorded, with_ends
@@ -28,6 +28,7 @@ Commit = Callable[[AlertChanges, float], Sequence[Alert]]
 Record = Callable[[Sequence[Labels], Sequence[float], float], None]
 
 # What hostile or unlucky data can raise in one rule's arithmetic: it stays that rule's own failure.
+_SHOWN = frozenset({EventKind.FIRED, EventKind.RECOVERED})
 _FAILURES = (RuleError, PlanError, EvaluationError, ArithmeticError, LookupError, ValueError)
 
 _log = logging.getLogger(__name__)
@@ -272,11 +273,14 @@ class Schedule:
         left, stop_at = self._charts, self._timer() + EVIDENCE_TIME
         events: list[AlertEvent] = []
         for told in changes.events:
-            if told.kind is EventKind.FIRED and left and self._timer() < stop_at:
-                rule = rules[told.rule]
-                labels = source_labels(rule, told.labels, turn.group.labels)
+            shown = told.kind in _SHOWN and left > 0 and self._timer() < stop_at
+            left -= shown
+            rule = rules[told.rule] if shown else None
+            labels = source_labels(rule, told.labels, turn.group.labels) if rule else told.labels
+            if told.kind is EventKind.RECOVERED:  # its own value is the last one that was true: no proof of anything
+                events.append(replace(told, value=proof(rule, labels, select, at) if rule else math.nan))
+            elif rule:
                 events.append(replace(told, evidence=gather(rule, labels, select, at)))
-                left -= 1
             else:
                 events.append(told)
         return replace(changes, events=tuple(events))

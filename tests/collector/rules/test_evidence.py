@@ -1,7 +1,9 @@
+import math
+
 from collector.head import Head
 from collector.labels import Labels
 from collector.promql import plan
-from collector.rules.evidence import MOST_LINES, POINTS, gather
+from collector.rules.evidence import MOST_LINES, POINTS, gather, proof
 from collector.rules.model import AlertRule
 
 
@@ -50,3 +52,16 @@ def test_a_chart_has_few_lines_and_may_have_none() -> None:
 def test_an_expression_that_cannot_be_drawn_gives_no_lines() -> None:
     head = filled()
     assert gather(rule("m * on () m > 5"), Labels(), head.select, 7140.0).lines == ()
+
+
+def test_the_proof_of_recovery_is_the_value_now() -> None:
+    select = filled().select
+    assert proof(rule("m > 1e9"), Labels.of(instance="a"), select, 7140.0) == 7140.0
+    assert proof(rule("m * 2 > 1e9"), Labels.of(instance="b"), select, 7140.0) == 14280.0
+
+
+def test_without_one_number_there_is_no_proof_to_show() -> None:
+    select = filled().select
+    assert math.isnan(proof(rule("m > 5"), Labels(), select, 7140.0))
+    assert math.isnan(proof(rule("m > m offset 1m"), Labels.of(instance="a"), select, 7140.0))
+    assert math.isnan(proof(rule("m * on () m > 5"), Labels(), select, 7140.0))
