@@ -44,15 +44,6 @@ class HeadStats:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Dormant:
-    """A host without samples: what is needed to take it up again."""
-
-    schema: bytes
-    shared: Labels
-    own: tuple[Labels, ...]
-
-
 @dataclass(slots=True)
 class _Found:
     """A selection's series, and where they were when that was last looked up."""
@@ -81,7 +72,6 @@ class Head:
         self._hosts: dict[str, Host] = {}
         self._singles: dict[Labels, Host] = {}
         self._at: dict[int, Host] = {}
-        self._dormant: dict[str, _Dormant] = {}
         self._owners: dict[str, set[Labels]] = {}
         self._free_hosts: list[int] = []
         self._host_count = 0
@@ -113,7 +103,6 @@ class Head:
         if len(set(series)) != len(series):
             raise HeadError(f"host {host!r} has a label set twice in schema {schema.hex()}")
         shared, own = split(series)
-        self._dormant.pop(host, None)
         if known is not None and known.shared != shared:
             self.remove(host)
             known = None
@@ -122,7 +111,8 @@ class Head:
     def append(self, host: str, schema: bytes, at: float, present: _Mask, values: _Floats) -> None:
         """One batch: a value per series of the schema, `present` False where the host has none this time.
 
-        A time the host already has is ignored, an older one is merged as `append_old` does. Raises UnknownSchemaError.
+        A time the host already has is ignored, an older one is merged as `append_old` does. Raises UnknownSchemaError,
+        also when the host had no sample for so long that `compact` forgot it: register it again.
         """
         known = self._known(host, schema)
         known.schema = schema
@@ -170,7 +160,6 @@ class Head:
         """Forget a host and all its series."""
         self._answers.forget()
         known = self._hosts.pop(host, None)
-        self._dormant.pop(host, None)
         if known is not None:
             self._release(known)
 
@@ -282,10 +271,6 @@ class Head:
 
     def _known(self, host: str, schema: bytes) -> Host:
         self._answers.forget()
-        asleep = self._dormant.get(host)
-        if asleep is not None and asleep.schema == schema:
-            del self._dormant[host]
-            self._extend(host, self._new_host(asleep.shared), schema, asleep.own)
         known = self._hosts.get(host)
         if known is None or schema not in known.schemas:
             raise UnknownSchemaError(host, schema)
@@ -463,20 +448,12 @@ class Head:
         for block in known.blocks.values():
             block.slab.expire(block.index, oldest)
         if known.newest is None:
-            self._put_to_sleep(name, known)
+            self.remove(name)
             return
         if known.demanded != self._demands:
             self._follow(known)
         if known.schemas:
             self._drop_vanished(known)
-
-    def _put_to_sleep(self, name: str, known: Host) -> None:
-        used = known.schemas.get(known.schema)
-        own = self._table.own[listed(used.rows)].tolist() if used else []
-        labels = tuple(self._table.own_sets.labels(number) for number in own)
-        self.remove(name)
-        if used:
-            self._dormant[name] = _Dormant(known.schema, known.shared, labels)
 
     def _drop_vanished(self, known: Host) -> None:
         """Series that the schema in use has not and that have no sample left."""

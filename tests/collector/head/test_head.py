@@ -154,6 +154,10 @@ def test_a_host_without_samples_is_forgotten_and_taken_up_again() -> None:
     head.append("1", b"s", 10.0, None, numbers(1, 2))
     head.compact(200.0)
     assert head.stats.series == 0
+    assert (head.stats.hosts, head._table.own_sets.live, head._table.host_sets.live) == (0, 0, 0)
+    with pytest.raises(UnknownSchemaError):
+        head.append("1", b"s", 210.0, None, numbers(3, 4))
+    head.register("1", b"s", series("a", "up", "load"))
     head.append("1", b"s", 210.0, None, numbers(3, 4))
     assert newest(head, 210.0) == {"a.up": 3, "a.load": 4}
 
@@ -377,7 +381,12 @@ class HeadAgainstLists(RuleBasedStateMachine):
         names = self.schemas[host]
         values = np.arange(len(names), dtype=np.float64) + at
         put = self.head.append_old if old else self.head.append
-        put(host, ",".join(names).encode(), at, np.array(mask[: len(names)]), values)
+        schema = ",".join(names).encode()
+        try:
+            put(host, schema, at, np.array(mask[: len(names)]), values)
+        except UnknownSchemaError:  # it was silent for longer than the retention
+            self.head.register(host, schema, series(host, *names))
+            put(host, schema, at, np.array(mask[: len(names)]), values)
         taken = self.slots.setdefault(host, set())
         if at not in taken:
             taken.add(at)

@@ -280,6 +280,19 @@ def test_a_host_the_head_has_forgotten_is_taken_up_again_without_its_label_sets_
     assert room.values() == {"node_thing": 2.0}
 
 
+def test_a_host_that_was_away_for_longer_than_the_retention_comes_back(room: Room) -> None:
+    room.send(1, 1.0)
+    room.turn()
+    room.columns = room.columns.rested()
+    room.turn(4000.0)  # the marker that ends its series is a sample too
+    room.turn(4000.0)
+    assert room.values() == {}
+    assert room.engine._head.stats.hosts == 0
+    room.send(2, 2.0)
+    room.turn(1.0)
+    assert room.values() == {"node_thing": 2.0}
+
+
 def test_alerts_of_rules_that_are_gone_end_after_a_reload_even_if_the_database_was_away(room: Room) -> None:
     room.send(1, 95.0)
     room.turn()
