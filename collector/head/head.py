@@ -3,10 +3,8 @@
 A host's series share their time slots; recordings, ALERTS and presence are hosts of one series each.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -221,8 +219,8 @@ class Head:
             found = self._found[key] = _Found(version, frame, rows, self._memory.layout, self._place(rows))
         elif found.layout != self._memory.layout:
             found.layout, found.place = self._memory.layout, self._place(found.rows)
-        remembered = None if found.place.own else partial(self._remembered, key)
-        return Selection(found.frame, found.place, _milli(start), _milli(end), remembered)
+        answers = None if found.place.own else self._answers
+        return Selection(found.frame, found.place, _milli(start), _milli(end), key, answers)
 
     def compact(self, at: float) -> None:
         """Forget samples older than the retention, series that vanished, and hosts without samples."""
@@ -265,9 +263,6 @@ class Head:
             block.slab.open_slot(block.index, block.spots, int(block.slab.end[block.index]), at)
             block.slab.marked[block.index] = at
         known.moved()  # a block may have gone to another slab
-
-    def _remembered(self, key: tuple[Matcher, ...], question: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
-        return self._answers.get((key, question), make)
 
     def _known(self, host: str, schema: bytes) -> Host:
         self._answers.forget()

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.head.demand import ALL, CHART_SECONDS, KINDS, LENGTHS, NEWEST, THIN, slots_of
-from collector.head.selection import Part
+from collector.head.selection import Part, Plane
 from collector.head.slab import Run, Slab, listed, run
 
 _KEPT_OF_NEWEST = 2
@@ -58,6 +60,7 @@ class Memory:
         self.slab_of = np.full((KINDS, 64), -1, np.int16)
         self.block_of = np.zeros((KINDS, 64), np.int32)
         self.own = np.zeros(64, np.bool_)  # hosts that are one of the collector's own series
+        self._planes: WeakValueDictionary[tuple[int, bytes], Plane] = WeakValueDictionary()
         self.layout = 0  # changes when rows that exist move
 
     @property
@@ -161,8 +164,15 @@ class Memory:
             distinct, block_of = np.unique(blocks[mine], return_inverse=True)
             places = None if len(mine) == size else series[mine]
             base = spots[mine].astype(np.intp) * slab.slots
-            found.append(Part(slab, places, distinct.astype(np.intp), block_of.reshape(-1).astype(np.intp), base))
+            plane = self._plane(number, distinct.astype(np.intp))
+            found.append(Part(plane, places, block_of.reshape(-1).astype(np.intp), base))
         return tuple(found)
+
+    def _plane(self, number: int, blocks: NDArray[np.intp]) -> Plane:
+        """These blocks of a slab, the same object as long as anybody uses it."""
+        key = number, blake2b(blocks.tobytes(), digest_size=16).digest()
+        made = Plane(self.slabs[number], blocks)
+        return self._planes.setdefault(key, made)
 
     def trim(self) -> None:
         """Give back the memory of slabs nothing is in."""

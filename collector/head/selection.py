@@ -3,13 +3,14 @@
 A selection reads the head's arrays where they are, so it is good until the head changes: evaluate at once.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from collector.head.answers import Answers
 from collector.head.errors import HeadError
 from collector.head.frame import Frame
 from collector.head.matcher import Matcher
@@ -18,17 +19,25 @@ from collector.head.slab import STALE, Slab, stale
 Select = Callable[[Sequence[Matcher], float, float], "Selection"]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-Remembered = Callable[[Hashable, Callable[[], tuple[Any, int]]], Any]
+T = TypeVar("T")
 _MAX_SAMPLES = 50_000_000  # of one window, 400 MB: Prometheus' own limit of samples per query
+_TOGETHER = 100_000  # samples of windows gone through at once: they stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Plane:
+    """Blocks of a slab: the same object for every selection of series in the same ones, as metrics of a fleet are."""
+
+    slab: Slab
+    blocks: Indices
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """The series of a selection that are in one slab."""
 
-    slab: Slab
+    plane: Plane
     series: Indices | None  # their places in the selection; None: all, in order
-    blocks: Indices
     block_of: Indices
     base: Indices  # where each one's row begins in the slab's values, counted flat
 
@@ -55,9 +64,36 @@ class Latest:
     """
 
     values: Floats
-    times: Floats
+    time_rows: Floats
+    time_of: Indices | None  # None: one time per series
     present: NDArray[np.bool_]
     lost: NDArray[np.bool_]
+
+    @property
+    def times(self) -> Floats:
+        """Time of each value."""
+        return self.time_rows if self.time_of is None else self.time_rows[self.time_of]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The newest slot of each block: which one, its time (infinite without any), and what it tells of its series."""
+
+    slot: Indices
+    times: Floats
+    fresh: NDArray[np.bool_]
+    spoke: NDArray[np.bool_]
+    current: bool  # all are fresh
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The slots of each block within a span: the first one, how many, and their times."""
+
+    low: Indices
+    counts: Indices
+    times: Floats
+    memo: dict[Hashable, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +108,18 @@ class Windows:
     time_rows: Floats
     time_counts: Indices  # samples per row of time_rows
     time_of: Indices | None  # None: time_rows has one row per series
+    memo: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, what: Hashable, make: Callable[[], T]) -> T:
+        """What follows from `time_rows` and `time_counts` alone: made once for all windows that share them."""
+        if what not in self.memo:
+            self.memo[what] = make()
+        made: T = self.memo[what]
+        return made
+
+    def each(self, column: NDArray[Any]) -> NDArray[Any]:
+        """A number of each row of times, for each series."""
+        return column if self.time_of is None else column[self.time_of]
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -103,39 +151,72 @@ class Selection:
         place: Place,
         start: float,
         end: float,
-        remembered: Remembered | None = None,
+        question: Hashable = None,
+        answers: Answers | None = None,
     ) -> None:
         self.frame = frame
-        self._remembered = remembered
+        self._question = question
+        self._answers = answers
         self._place = place
         self._start = start
         self._end = end
 
     def latest(self) -> Latest:
         """The newest sample of each series; a marker or nothing in the span means not present. Read only."""
-        found: Latest = self._once("latest", self._latest)
-        return found
+        return self._once(self._question, "latest", self._latest)
 
     def windows(self) -> Windows:
         """All samples of the span; markers are not samples. Read only.
 
         Raises HeadError beyond 50 million, and for series of which only the newest samples are kept.
         """
-        found: Windows = self._once("windows", self._windows)
-        return found
+        return self._once(self._question, "windows", self._windows)
 
-    def _once(self, what: str, make: Callable[[], Any]) -> Any:
-        if self._remembered is None:
+    def relative(self) -> Iterator[tuple[slice, Windows]]:
+        """The same, with times in seconds from the end of the span and some series at a time. Read only."""
+        place = self._place
+        whole = len(place.fine) == 1 and place.fine[0].series is None
+        if place.short or not whole or (place.thin and self._charts_know_more()):
+            windows = self.windows()
+            yield slice(0, place.size), replace(windows, time_rows=self._before_end(windows.time_rows), memo={})
+            return
+        part = place.fine[0]
+        slots = self._once(part.plane, "relative", lambda: self._relative(part))
+        run = max(1, _TOGETHER // max(1, slots.times.shape[1]))
+        for rows in (slice(begin, min(begin + run, place.size)) for begin in range(0, place.size, run)):
+            some = Part(part.plane, None, part.block_of[rows], part.base[rows])
+            yield rows, _closed(_windows(some, slots))
+
+    def _before_end(self, times: Floats) -> Floats:
+        return np.asarray(np.rint((times - self._end) * 1000.0) / 1000.0)
+
+    def _relative(self, part: Part) -> _Slots:
+        slots = self._slots(part)
+        return replace(slots, times=self._before_end(slots.times), memo={})
+
+    def _slots(self, part: Part) -> _Slots:
+        slots = self._once(part.plane, "slots", lambda: _slots(part.plane, self._start, self._end))
+        _refuse_wide(slots, self._place.size)
+        return slots
+
+    def _first(self, part: Part) -> Floats:
+        return self._once(part.plane, "first", lambda: _first(part.plane))
+
+    def _look(self, part: Part) -> _Look:
+        return self._once(part.plane, "look", lambda: _look(part.plane, self._start, self._end))
+
+    def _once(self, of: Hashable, what: str, make: Callable[[], T]) -> T:
+        if self._answers is None:
             return make()
-        return self._remembered((what, self._start, self._end), lambda: _sealed(make()))
+        return self._answers.get((of, what, self._start, self._end), lambda: _sealed(make()))
 
     def _latest(self) -> Latest:
         place = self._place
         if len(place.fine) == 1 and (whole := place.fine[0]).series is None:
-            found = _latest(whole, self._start, self._end)
+            found = _latest(whole, self._look(whole))
         else:
-            found = _spread(((part, _latest(part, self._start, self._end)) for part in place.fine), place.size)
-        if place.thin and (found.times > self._end).any():
+            found = _spread(((part, _latest(part, self._look(part))) for part in place.fine), place.size)
+        if place.thin and (found.time_rows > self._end).any():
             found = self._with_charts(found)
         return found
 
@@ -145,7 +226,7 @@ class Selection:
             raise HeadError(
                 "only the newest values of these series are kept; windows need a loaded rule that asks for them"
             )
-        found = [(part, _windows(part, self._start, self._end)) for part in place.fine]
+        found = [(part, _windows(part, self._slots(part))) for part in place.fine]
         if place.thin and self._charts_know_more():
             return self._with_earlier(_merged(found, place.size))
         if len(found) != 1 or found[0][0].series is not None:
@@ -154,7 +235,7 @@ class Selection:
 
     def _charts_know_more(self) -> bool:
         """True when a series' fine samples begin within the span and its thinned ones before that."""
-        if all((_first(part) <= self._start).all() for part in self._place.fine):
+        if all((self._first(part) <= self._start).all() for part in self._place.fine):
             return False
         fine, thin = _firsts(self._place.fine, self._place.size), _firsts(self._place.thin, self._place.size)
         return bool(((fine > self._start) & (thin < fine)).any())
@@ -163,10 +244,11 @@ class Selection:
         """Where the fine samples begin after the span, the thinned ones answer."""
         late = found.times > self._end
         place = self._place
-        thin = _spread(((part, _latest(part, self._start, self._end)) for part in place.thin), place.size)
+        thin = _spread(((part, _latest(part, self._look(part))) for part in place.thin), place.size)
         return Latest(
             np.where(late, thin.values, found.values),
             np.where(late, thin.times, found.times),
+            None,
             np.where(late, thin.present, found.present),
             np.where(late, thin.lost, found.lost),
         )
@@ -174,7 +256,7 @@ class Selection:
     def _with_earlier(self, fine: Windows) -> Windows:
         """Thinned samples before the first fine one of each series."""
         place = self._place
-        thin = _merged([(part, _windows(part, self._start, self._end)) for part in place.thin], place.size)
+        thin = _merged([(part, _windows(part, self._slots(part))) for part in place.thin], place.size)
         earlier = thin.valid & (thin.times < _firsts(place.fine, place.size)[:, None])
         values = np.concatenate([np.where(earlier, thin.values, STALE), np.where(fine.valid, fine.values, STALE)], 1)
         times = np.concatenate([thin.times, fine.times], axis=1)
@@ -182,45 +264,61 @@ class Selection:
         return _closed(Windows(values, counts, times, counts, None))
 
 
-def _sealed(found: Latest | Windows) -> tuple[Latest | Windows, int]:
+def _sealed(found: T) -> tuple[T, int]:
     """Arrays that several may read, and their size."""
-    arrays = [part for name in found.__slots__ if isinstance(part := getattr(found, name), np.ndarray)]
+    parts = [found] if isinstance(found, np.ndarray) else [getattr(found, name) for name in found.__slots__]  # type: ignore[attr-defined]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
     for array in arrays:
         array.flags.writeable = False
     return found, sum(array.nbytes for array in arrays)
 
 
-def _latest(part: Part, start: float, end: float) -> Latest:
-    slab = part.slab
-    high = _after(part, end)
+def _look(plane: Plane, start: float, end: float) -> _Look:
+    slab, blocks = plane.slab, plane.blocks
+    high = _after(plane, end)
     slot = np.maximum(high - 1, 0)
-    times = slab.times[part.blocks, slot]
-    some = high > slab.begin[part.blocks]
-    fresh, spoke = some & (times > start), some & (times != slab.marked[part.blocks])
-    if not some.all():
-        times = np.where(some, times, np.inf)
-    values = slab.values.reshape(-1).take(part.base + slot[part.block_of])
+    times = slab.times[blocks, slot]
+    some = high > slab.begin[blocks]
+    fresh, spoke = some & (times > start), some & (times != slab.marked[blocks])
+    return _Look(slot, np.where(some, times, np.inf), fresh, spoke, bool(fresh.all()))
+
+
+def _latest(part: Part, look: _Look) -> Latest:
+    block_of = part.block_of
+    values = part.plane.slab.values.reshape(-1).take(part.base + look.slot[block_of])
     ended = stale(values)
-    present = fresh[part.block_of] & ~ended
-    return Latest(values, times[part.block_of], present, ~present & ~(ended & spoke[part.block_of]))
+    if look.current and not ended.any():
+        return Latest(values, look.times, block_of, ~ended, ended)
+    present = look.fresh[block_of] & ~ended
+    return Latest(values, look.times, block_of, present, ~present & ~(ended & look.spoke[block_of]))
 
 
-def _windows(part: Part, start: float, end: float) -> Windows:
-    """The slots of the span as they are, markers among them, padded."""
-    slab = part.slab
-    low, high = _after(part, start), _after(part, end)
+def _slots(plane: Plane, start: float, end: float) -> _Slots:
+    low, high = _after(plane, start), _after(plane, end)
     counts = high - low
     width = int(counts.max(initial=0))
-    if width * len(part.base) > _MAX_SAMPLES:
-        raise HeadError(f"a window of {width} samples by {len(part.base)} series is too much at once")
+    if width == 0:
+        return _Slots(low, counts, np.zeros((len(counts), 0)))
+    times = _slices(plane.slab.times, plane.blocks * plane.slab.slots + low, width)
+    _pad(times, counts)
+    return _Slots(low, counts, times)
+
+
+def _refuse_wide(slots: _Slots, size: int) -> None:
+    width = slots.times.shape[1]
+    if width * size > _MAX_SAMPLES:
+        raise HeadError(f"a window of {width} samples by {size} series is too much at once")
+
+
+def _windows(part: Part, slots: _Slots) -> Windows:
+    """The slots of the span as they are, markers among them, padded."""
+    width = slots.times.shape[1]
     if width == 0:
         return _nothing(len(part.base))
-    times = _slices(slab.times, part.blocks * slab.slots + low, width)
-    values = _slices(slab.values, part.base + low[part.block_of], width)
-    every = counts[part.block_of]
-    _pad(times, counts)
+    values = _slices(part.plane.slab.values, part.base + slots.low[part.block_of], width)
+    every = slots.counts[part.block_of]
     _pad(values, every)
-    return Windows(values, every, times, counts, part.block_of)
+    return Windows(values, every, slots.times, slots.counts, part.block_of, slots.memo)
 
 
 def _slices(rows: Floats, first: Indices, width: int) -> Floats:
@@ -245,9 +343,9 @@ def _pad(rows: Floats, counts: Indices) -> None:
         rows[short[behind], column] = last[behind]
 
 
-def _after(part: Part, at: float) -> Indices:
+def _after(plane: Plane, at: float) -> Indices:
     """For each block the first slot later than `at`."""
-    slab, blocks = part.slab, part.blocks
+    slab, blocks = plane.slab, plane.blocks
     low, high = slab.begin[blocks].astype(np.intp), slab.end[blocks].astype(np.intp)
     last = slab.times[blocks, np.maximum(high - 1, 0)]
     low = np.where((last <= at) & (high > low), high, low)
@@ -259,9 +357,9 @@ def _after(part: Part, at: float) -> Indices:
     return low
 
 
-def _first(part: Part) -> Floats:
+def _first(plane: Plane) -> Floats:
     """Time of the oldest slot of each block, infinite without any."""
-    slab, blocks = part.slab, part.blocks
+    slab, blocks = plane.slab, plane.blocks
     begin, end = slab.begin[blocks], slab.end[blocks]
     return np.where(end > begin, slab.times[blocks, np.minimum(begin, slab.slots - 1)], np.inf)
 
@@ -270,7 +368,7 @@ def _firsts(parts: Iterable[Part], size: int) -> Floats:
     """The same for each series."""
     first = np.full(size, np.inf)
     for part in parts:
-        first[slice(None) if part.series is None else part.series] = _first(part)[part.block_of]
+        first[slice(None) if part.series is None else part.series] = _first(part.plane)[part.block_of]
     return first
 
 
@@ -281,10 +379,11 @@ def _nothing(rows: int) -> Windows:
 
 def _spread(parts: Iterable[tuple[Part, Latest]], size: int) -> Latest:
     """One answer of the parts' answers; a series that is in no part is lost."""
-    whole = Latest(np.zeros(size), np.full(size, -np.inf), np.zeros(size, np.bool_), np.ones(size, np.bool_))
+    none = np.zeros(size, np.bool_)
+    whole = Latest(np.zeros(size), np.full(size, -np.inf), None, none, ~none)
     for part, found in parts:
         at = slice(None) if part.series is None else part.series
-        whole.values[at], whole.times[at] = found.values, found.times
+        whole.values[at], whole.time_rows[at] = found.values, found.times
         whole.present[at], whole.lost[at] = found.present, found.lost
     return whole
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from collector.promql.nodes import Operator
-from collector.promql.rows import Floats
+from collector.promql.rows import Floats, Mask
 
 Operation = Callable[[Floats, Floats], Floats]
 
@@ -14,6 +14,12 @@ def calculate(operator: Operator, left: Floats, right: Floats) -> Floats:
     """The operator's value; a comparison gives 1 or 0."""
     with np.errstate(all="ignore"):
         return np.asarray(_OPERATIONS[operator](left, right), np.float64)
+
+
+def holds(operator: Operator, left: Floats, right: Floats) -> Mask:
+    """Where a comparison is true."""
+    with np.errstate(all="ignore"):
+        return np.asarray(_OPERATIONS[operator](left, right), np.bool_)
 
 
 _OPERATIONS: Mapping[Operator, Callable[[Floats, Floats], object]] = {

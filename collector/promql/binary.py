@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from collector.head import Frame
-from collector.promql.arithmetic import calculate
+from collector.promql.arithmetic import calculate, holds
 from collector.promql.errors import EvaluationError
 from collector.promql.join import Join, join
 from collector.promql.nodes import Binary, Matching, Operator
@@ -19,11 +19,13 @@ def scalars(operator: Operator, left: Floats, right: Floats) -> Floats:
 
 def with_scalar(node: Binary, rows: Rows, scalar: Floats, *, swapped: bool) -> Rows:
     """A vector and a number; `swapped` when the number stands left. A NaN threshold proves nothing."""
-    values = calculate(node.operator, scalar, rows.values) if swapped else calculate(node.operator, rows.values, scalar)
+    left, right = (scalar, rows.values) if swapped else (rows.values, scalar)
     if not node.operator.compares:
-        return rows.with_values(values)
+        return rows.with_values(calculate(node.operator, left, right))
     compared = replace(rows, known=rows.known & ~np.isnan(scalar)) if np.isnan(scalar).any() else rows
-    return compared.with_values(values) if node.as_bool else compared.only(values != 0.0)
+    if node.as_bool:
+        return compared.with_values(calculate(node.operator, left, right))
+    return compared.only(holds(node.operator, left, right))
 
 
 def vectors(node: Binary, left: Rows, right: Rows) -> Rows:
@@ -35,16 +37,15 @@ def vectors(node: Binary, left: Rows, right: Rows) -> Rows:
         return _unmatched(node, many)
     many, other, matched, frame = _paired(node, many, one, found)
     lefts, rights = (other.values, many.values) if swapped else (many.values, other.values)
-    values = calculate(node.operator, lefts, rights)
     present = matched & many.present & other.present
     if not node.matching.many:
         _refuse_many_left(found, present)
     rows = Rows(frame, lefts, present, many.known & matched & other.known, many.lost | (matched & other.lost))
     if _filters(node):
-        kept = rows.only(values != 0.0)
+        kept = rows.only(holds(node.operator, lefts, rights))
         refuse_duplicates(kept)
         return kept
-    return rows.with_frame(frame, values)
+    return rows.with_frame(frame, calculate(node.operator, lefts, rights))
 
 
 def _filters(node: Binary) -> bool:
@@ -66,6 +67,8 @@ def _paired(node: Binary, many: Rows, one: Rows, found: Join) -> tuple[Rows, Row
             frame = _frame(node, many.frame, one.frame, chosen[0])
             return many, _other(one, chosen), chosen >= 0, frame
         return _changing(node, many, one, chosen)
+    if found.aligned:
+        return many, one, np.ones(many.present.shape, np.bool_), _frame(node, many.frame, one.frame, index)
     other = Rows(one.frame, one.values[:, index], one.present[:, index], one.known[:, index], one.lost[:, index])
     matched = np.broadcast_to(index >= 0, many.present.shape)
     return many, other, matched, _frame(node, many.frame, one.frame, index)

@@ -97,8 +97,8 @@ def _over(call: Call, kernel: Kernel, found: Ranged) -> Rows:
     values, some = np.full(newest.values.shape, np.nan), np.zeros(newest.values.shape, np.bool_)
     for span in found.spans:
         numbers, there = kernel(span)
-        values[span.steps] = numbers.reshape(len(span.ends), span.series)
-        some[span.steps] = there.reshape(len(span.ends), span.series)
+        values[span.steps, span.columns] = numbers.reshape(len(span.ends), span.series)
+        some[span.steps, span.columns] = there.reshape(len(span.ends), span.series)
     known = newest.known & ~(some & np.isnan(values))
     if isinstance(_window(call), Range):
         known &= some

@@ -16,6 +16,7 @@ class Join:
     """Group number of every row of both sides, in one numbering of `size` groups.
 
     `index` is the right row of each left row (-1: none) where the right side has at most one row per group, else None.
+    `aligned`: both sides have the same groups in the same order, one row each, so that nothing need be looked up.
     """
 
     left: Index
@@ -23,19 +24,21 @@ class Join:
     size: int
     left_unique: bool
     index: Index | None
+    aligned: bool
     keeps: Frame  # the right frame: alive as long as its join, for the key is its id
 
     def any_right(self, mask: Mask) -> Mask:
         """For each left row, whether its group has a right row in a mask, step by step."""
-        return self._groups_with(self.right, mask)[:, self.left]
+        return mask if self.aligned else self._groups_with(self.right, mask)[:, self.left]
 
     def any_left(self, mask: Mask) -> Mask:
         """For each right row, whether its group has a left row in a mask, step by step."""
-        return self._groups_with(self.left, mask)[:, self.right]
+        return mask if self.aligned else self._groups_with(self.left, mask)[:, self.right]
 
     def _groups_with(self, ids: Index, mask: Mask) -> Mask:
         found = np.zeros((len(mask), self.size), np.bool_)
-        found.reshape(-1)[spread(ids, self.size, len(mask))[mask.reshape(-1)]] = True
+        if mask.any():
+            found.reshape(-1)[spread(ids, self.size, len(mask))[mask.reshape(-1)]] = True
         return found
 
 
@@ -55,12 +58,14 @@ def match_names(left: Frame, right: Frame, matching: Matching) -> frozenset[str]
 def _join(left: Frame, right: Frame, names: frozenset[str]) -> Join:
     groups = group(concat(left.keep(names), right.keep(names)))
     left_ids, right_ids = groups.ids[: left.size], groups.ids[left.size :]
+    left_unique = _unique(left_ids, groups.size)
     return Join(
         left=left_ids,
         right=right_ids,
         size=groups.size,
-        left_unique=_unique(left_ids, groups.size),
+        left_unique=left_unique,
         index=_index(left_ids, right_ids, groups.size) if _unique(right_ids, groups.size) else None,
+        aligned=left_unique and np.array_equal(left_ids, right_ids),
         keeps=right,
     )
 

@@ -25,7 +25,7 @@ def _fit(span: Span) -> tuple[Floats, Floats, Floats]:
     """Slope, mean value and mean time. Equal values have no slope; equal infinities have no line."""
     windows = span.windows
     first = windows.values[:, 0]
-    weights, middle = _weights(windows)
+    weights, middle = map(windows.each, windows.once("weights", lambda: _weights(windows)))
     with np.errstate(all="ignore"):
         rises = windows.values - first[:, None]
         slope = np.einsum("ij,ij->i", weights, rises)
@@ -47,6 +47,4 @@ def _weights(windows: Windows) -> tuple[Floats, Floats]:
         middle = times.sum(axis=1) / np.maximum(counts, 1)
         apart = np.where(valid, times - middle[:, None], 0.0)
         weights = apart / (apart**2).sum(axis=1)[:, None]
-    if windows.time_of is None:
-        return weights, middle
-    return weights[windows.time_of], middle[windows.time_of]
+    return weights, middle

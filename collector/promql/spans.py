@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collector.head import Frame, HeadError, Windows
+from collector.head import Frame, HeadError, Selection, Windows
 from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Node, Range, Subquery
 from collector.promql.rows import Context, Floats, Index, Mask, Rows, milli
@@ -17,8 +17,18 @@ from collector.promql.selectors import choose, instant, moments
 
 Vectors = Callable[[Node, Context], Rows]
 _BLOCK = 4_000_000  # samples of one span
+_GAP = 1.1  # a window's edge this many average intervals away is not reached by extrapolation
 _EDGE = 4  # values' worth of work to find where a step's window begins and ends in a row of times
 _PLACE = 100  # finding a subquery's step takes as long as work on this many values
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Of each row of times: seconds from the first sample to the last, and how far to go on to the window's edges."""
+
+    sampled: Floats
+    before: Floats
+    after: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,13 @@ class Span:
     seconds: float
     ends: Floats
     steps: slice
-    series: int
+    columns: slice  # the evaluation's series they belong to
+    series: int  # how many those are
+
+    @property
+    def edges(self) -> Edges:
+        """How far the samples of each row of times reach, worked out once for windows with the same times."""
+        return self.windows.once(("edges", self.seconds), lambda: _edges(self.windows, self.seconds))
 
     def each(self, column: Floats) -> Floats:
         """A number of each step, for each window."""
@@ -52,20 +68,39 @@ def ranged(node: Range | Subquery, context: Context, vectors: Vectors) -> Ranged
 def _of_selector(node: Range, context: Context) -> Ranged:
     ends = moments(node.selector, context)
     start, end = float(ends.min()) - node.seconds, float(ends.max())
-    newest = instant(node.selector, context)
+    newest, chosen = instant(node.selector, context), choose(node.selector, context.select, start, end)
+    if len(ends) == 1:
+        return Ranged(newest, _pieces(node, chosen, ends, context))
     try:
-        whole = choose(node.selector, context.select, start, end).windows()
+        whole = chosen.windows()
     except HeadError as error:
         raise EvaluationError(str(error)) from None
     context.meter.spend(whole.values.size)
-    if len(ends) == 1:
-        span = Span(_relative(whole, end), node.seconds, ends, slice(0, 1), newest.frame.size)
-        return Ranged(newest, iter((span,)))
     return Ranged(newest, _cut(node, whole, ends, context))
 
 
-def _relative(windows: Windows, end: float) -> Windows:
-    return replace(windows, time_rows=milli(windows.time_rows - end))
+def _pieces(node: Range, chosen: Selection, ends: Floats, context: Context) -> Iterator[Span]:
+    """One step's windows, some series at a time."""
+    try:
+        for columns, windows in chosen.relative():
+            context.meter.spend(windows.values.size)
+            yield Span(windows, node.seconds, ends, slice(0, 1), columns, columns.stop - columns.start)
+    except HeadError as error:
+        raise EvaluationError(str(error)) from None
+
+
+def _edges(windows: Windows, seconds: float) -> Edges:
+    last = np.maximum(windows.time_counts - 1, 0)
+    first_at, last_at = windows.time_rows[:, 0], windows.time_rows[np.arange(len(last)), last]
+    with np.errstate(all="ignore"):
+        sampled = last_at - first_at
+        interval = sampled / last
+        return Edges(sampled, _edge(first_at + seconds, interval), _edge(-last_at, interval))
+
+
+def _edge(distance: Floats, interval: Floats) -> Floats:
+    """How far to extrapolate towards an edge of the window."""
+    return np.where(distance >= interval * _GAP, interval / 2.0, distance)
 
 
 def _cut(node: Range, whole: Windows, ends: Floats, context: Context) -> Iterator[Span]:
@@ -76,7 +111,7 @@ def _cut(node: Range, whole: Windows, ends: Floats, context: Context) -> Iterato
     context.meter.spend(len(ends) * series * width)
     for steps in _blocks(len(ends), series * width):
         windows = _part(whole, low[steps], high[steps], ends[steps])
-        yield Span(windows, node.seconds, ends[steps], steps, series)
+        yield Span(windows, node.seconds, ends[steps], steps, slice(0, series), series)
 
 
 def _part(whole: Windows, low: Index, high: Index, ends: Floats) -> Windows:
@@ -142,7 +177,8 @@ def _subspans(
         values = rows.values[chosen].transpose(0, 2, 1).reshape(-1, width)
         real = (rows.present[chosen] & wanted[steps][:, :, None]).transpose(0, 2, 1).reshape(-1, width)
         times = np.repeat(milli(grid[chosen] - ends[steps][:, None]), series, axis=0)
-        yield Span(_closed(values, times, real), node.seconds, ends[steps], steps, series)
+        windows = _closed(values, times, real)
+        yield Span(windows, node.seconds, ends[steps], steps, slice(0, series), series)
 
 
 def _closed(values: Floats, times: Floats, real: Mask) -> Windows:
