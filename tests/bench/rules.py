@@ -127,7 +127,7 @@ def ours(hosts: int, rounds: int = 7) -> dict[str, float]:
 def child(*words: object) -> str:
     """What a process of its own prints, so that its memory is its own."""
     command = [sys.executable, "-m", "tests.bench.rules", *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 @contextlib.contextmanager
