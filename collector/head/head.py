@@ -76,6 +76,11 @@ class Head:
         self._found: dict[tuple[Matcher, ...], _Found] = {}
         self._answers = Answers()
 
+    @property
+    def interval(self) -> float:
+        """Seconds between two rounds of a host, as the head was told."""
+        return self._memory.interval
+
     def demand(self, wants: Iterable[Want], *, rest: float | None = 0.0) -> None:
         """Keep what these want, and everything else for `rest` seconds (0: the newest samples, None: the retention).
 

@@ -343,12 +343,12 @@ class Engine(threading.Thread):
         if now >= self._times.compact:
             self._times.compact = now + COMPACT
             self._head.compact(now)
-            self._fit()
+        self._fit()  # each time: a whole fleet may arrive within seconds
         self._measure()
 
     def _fit(self) -> None:
         """Keeps what no rule asks for only while there is room for it."""
-        rest = demand.rest(self._head.stats, self._rest)
+        rest = demand.rest(self._head.stats, self._rest, self._head.interval)
         if self._wants is not None and rest != self._rest:
             self._rest = rest
             self._head.demand(self._wants, rest=rest)

@@ -41,4 +41,9 @@ def test_a_rule_wants_its_selectors_as_long_as_it_looks_back() -> None:
     ],
 )
 def test_what_nobody_asks_for_is_kept_while_there_is_room(series: int, size: int, before: float, after: float) -> None:
-    assert rest(HeadStats(1, series, 0, size), before) == after
+    assert rest(HeadStats(1, series, 0, size), before, 15.0) == after
+
+
+def test_faster_rounds_leave_room_for_fewer_series() -> None:
+    assert rest(HeadStats(1, 100_000, 0, 0), REST, 1.0) == 0.0
+    assert rest(HeadStats(1, 8_000, 0, 0), REST, 1.0) == REST
