@@ -73,6 +73,6 @@ def peers(folder: Path) -> Iterator[tuple[int, int, str]]:
         yield started[0].pid, started[1].pid, page
     finally:
         for each in started:
-            each.terminate()
+            each.kill()  # an agent without its receiver would wait a minute to deliver the rest
         for each in started:
             each.wait(20)
