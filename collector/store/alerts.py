@@ -144,4 +144,5 @@ def _row(alert: Alert) -> dict[str, object]:
         "keep_since": alert.keep_since,
         "unknown_since": alert.unknown_since,
         "episode": alert.episode,
+        "instance": alert.labels.get("instance"),
     }

@@ -77,6 +77,7 @@ def add_host(
             agent_version="",
             facts={},
             first_seen=at,
+            approved_at=at,
             machine_fingerprint=line(machine_fingerprint, NAME),
             **{"class": line(class_, NAME)},
         )

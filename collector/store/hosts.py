@@ -53,6 +53,12 @@ class Host:
     retired_at: float | None
     revoked_at: float | None
     machine_fingerprint: str
+    boot_id: str = ""  # of its last session
+    suspended: float = 0.0  # seconds that boot had slept by then
+    lost: int = 0  # batches its agent had to drop, ever
+    collector_id: str | None = None  # who holds its session
+    approved_at: float | None = None  # None: streams are refused until a person says yes
+    same_as: str | None = None  # host id it may be again, by its hardware
 
 
 @dataclass(frozen=True, slots=True)

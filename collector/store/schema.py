@@ -29,12 +29,12 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
-def upgrade(url: str, *, dry_run: bool = False) -> list[str]:
-    """Apply every missing revision in one transaction and return their ids; with `dry_run` only say which."""
+def upgrade(url: str, *, dry_run: bool = False, to: str = "head") -> list[str]:
+    """Apply every missing revision up to `to` in one transaction, return their ids; with `dry_run` only say which."""
     engine = connect(url, create=not dry_run)
     try:
         with engine.execution_options(czuwak_write=not dry_run).begin() as conn:
-            return _upgrade(conn, dry_run=dry_run)
+            return _upgrade(conn, to, dry_run=dry_run)
     except sa.exc.SQLAlchemyError as error:
         raise translated(error) from error
     finally:
@@ -56,29 +56,29 @@ def check(engine: Engine) -> None:
     raise SchemaError(f"the database has schema {current}, this version needs {head}; run `czuwak db upgrade`")
 
 
-def _upgrade(conn: Connection, *, dry_run: bool) -> list[str]:
+def _upgrade(conn: Connection, to: str, *, dry_run: bool) -> list[str]:
     script = _script()
     if conn.dialect.name == "postgresql" and not dry_run:
         conn.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     current = _current(conn)
     if current is not None and not _known(script, current):
         raise SchemaError(_newer(current, script.get_current_head()))
-    missing = [r.revision for r in script.iterate_revisions("head", current or "base")][::-1]
+    missing = [r.revision for r in script.iterate_revisions(to, current or "base")][::-1]
     if missing and not dry_run:
-        _run(conn, script)
+        _run(conn, script, to)
     return missing
 
 
-def _run(conn: Connection, script: ScriptDirectory) -> None:
+def _run(conn: Connection, script: ScriptDirectory, to: str) -> None:
     config = _config()
     config.attributes["connection"] = conn
-    with EnvironmentContext(config, script, fn=_steps(script), destination_rev="head"):
+    with EnvironmentContext(config, script, fn=_steps(script, to), destination_rev=to):
         script.run_env()
 
 
-def _steps(script: ScriptDirectory) -> Callable[..., list[MigrationStep]]:
+def _steps(script: ScriptDirectory, to: str) -> Callable[..., list[MigrationStep]]:
     def steps(revision: str, _context: MigrationContext) -> list[MigrationStep]:
-        return list(script._upgrade_revs("head", revision))  # noqa: SLF001 - what alembic.command.upgrade calls
+        return list(script._upgrade_revs(to, revision))  # noqa: SLF001 - what alembic.command.upgrade calls
 
     return steps
 

@@ -143,6 +143,12 @@ host = Table(
     _time("retired_at", null=True),
     _time("revoked_at", null=True),
     _text("machine_fingerprint"),
+    Column("boot_id", Text, nullable=False, server_default=""),  # of its last session
+    Column("suspended", Double, nullable=False, server_default="0"),  # seconds that boot had slept by then
+    Column("lost", BigId, nullable=False, server_default="0"),  # batches the agent had to drop, ever
+    _text("collector_id", null=True),  # who holds its session
+    _time("approved_at", null=True),  # NULL: a person has yet to say that this host may stream
+    _text("same_as", null=True),  # the host it may be again, by its hardware: "same machine?"
     UniqueConstraint("instance"),
     Index(None, "company_id", "name"),
     Index(
@@ -178,6 +184,7 @@ join_token = Table(
     _time("created_at"),
     _time("expires_at"),
     _time("revoked_at", null=True),
+    Column("approval", Boolean, nullable=False, server_default=sa.false()),  # its hosts wait for a person
     UniqueConstraint("token_hash"),
 )
 
@@ -200,7 +207,31 @@ certificate = Table(
     _time("issued_at"),
     _time("not_after"),
     _time("revoked_at", null=True),
+    Column("key_hash", Text, nullable=False, server_default=""),  # of a renewal: the same key again gets the same one
+    _time("used_at", null=True),  # first stream; from then on the host's older ones are refused
+    _time("superseded_at", null=True),
     Index(None, "host_id"),
+)
+
+# One row per ingest process that ever served, and who may act for hosts of no one: see docs/operations.md.
+collector = Table(
+    "collector",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    _time("started_at"),
+    _time("seen_at"),
+    _time("stopped_at", null=True),
+    Index(None, "seen_at"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("holder"),  # collector.id
+    _count("gen"),  # +1 by each new holder: what a fenced one still writes is refused
+    _time("until"),
 )
 
 alert = Table(
@@ -218,6 +249,8 @@ alert = Table(
     _time("keep_since", null=True),
     _time("unknown_since", null=True),
     _count("episode"),
+    Column("instance", Text, nullable=False, server_default=""),  # of its labels: whose collector may change it
+    Index(None, "instance"),
 )
 
 # One row per problem that ever fired. It outlives the alert, so it is what a transaction locks and what counts.

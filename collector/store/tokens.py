@@ -28,6 +28,7 @@ class JoinToken:
     created_at: float
     expires_at: float
     revoked_at: float | None
+    approval: bool = False  # its hosts wait for a person's word
 
 
 _TOKENS = sa.select(t.join_token, t.company.c.slug.label("company")).join(t.company)

@@ -231,6 +231,7 @@ class Hello(_message.Message):
     MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     LAST_ABSENCE_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    DROPPED_TOTAL_FIELD_NUMBER: _builtins.int
     protocol_min: _builtins.int
     protocol_max: _builtins.int
     agent_version: _builtins.str
@@ -247,6 +248,8 @@ class Hello(_message.Message):
     wall_ns: _builtins.int
     boottime_ns: _builtins.int
     monotonic_ns: _builtins.int
+    dropped_total: _builtins.int
+    """Batches of this epoch that were dropped or thinned out before anybody acknowledged them; survives restarts."""
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -271,10 +274,11 @@ class Hello(_message.Message):
         monotonic_ns: _builtins.int = ...,
         last_absence: Global___Absence | None = ...,
         facts: Global___HostFacts | None = ...,
+        dropped_total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "last_absence", b"last_absence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "boot_id", b"boot_id", "boottime_ns", b"boottime_ns", "capabilities", b"capabilities", "epoch", b"epoch", "facts", b"facts", "first_seq", b"first_seq", "last_absence", b"last_absence", "machine_fingerprint", b"machine_fingerprint", "monotonic_ns", b"monotonic_ns", "next_seq", b"next_seq", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "run_id", b"run_id", "wall_ns", b"wall_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "boot_id", b"boot_id", "boottime_ns", b"boottime_ns", "capabilities", b"capabilities", "dropped_total", b"dropped_total", "epoch", b"epoch", "facts", b"facts", "first_seq", b"first_seq", "last_absence", b"last_absence", "machine_fingerprint", b"machine_fingerprint", "monotonic_ns", b"monotonic_ns", "next_seq", b"next_seq", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "run_id", b"run_id", "wall_ns", b"wall_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,11 +346,14 @@ class Absence(_message.Message):
     WALL_NS_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CLEAN_FIELD_NUMBER: _builtins.int
+    EXPECTED_BACK_SECONDS_FIELD_NUMBER: _builtins.int
     reason: Global___GoingAwayReason.ValueType
     wall_ns: _builtins.int
     boot_id: _builtins.str
     clean: _builtins.bool
     """True when the agent stopped in order; a crash leaves no record at all."""
+    expected_back_seconds: _builtins.int
+    """When the agent expects to be back, seconds after wall_ns; zero when it cannot know."""
     def __init__(
         self,
         *,
@@ -354,10 +361,11 @@ class Absence(_message.Message):
         wall_ns: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         clean: _builtins.bool = ...,
+        expected_back_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "clean", b"clean", "reason", b"reason", "wall_ns", b"wall_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "clean", b"clean", "expected_back_seconds", b"expected_back_seconds", "reason", b"reason", "wall_ns", b"wall_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -450,6 +458,9 @@ class Batch(_message.Message):
     PRESENCE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
+    WALL_NS_FIELD_NUMBER: _builtins.int
+    SUSPENDED_NS_FIELD_NUMBER: _builtins.int
+    LOST_BEFORE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     seq: _builtins.int
     boottime_ns: _builtins.int
@@ -461,6 +472,12 @@ class Batch(_message.Message):
     values: _builtins.bytes
     """The present values, 8 bytes each, IEEE 754 little-endian, in the schema's order."""
     boot_id: _builtins.str
+    wall_ns: _builtins.int
+    """Wall clock when the round began. Believed only for a batch of an earlier boot, whose boottime means nothing now."""
+    suspended_ns: _builtins.int
+    """How long this boot has slept until then: boottime minus the clock that stops in sleep. It only grows."""
+    lost_before: _builtins.int
+    """So many numbers right before this one were dropped or thinned out by the agent and will never come."""
     def __init__(
         self,
         *,
@@ -472,10 +489,13 @@ class Batch(_message.Message):
         presence: _builtins.bytes = ...,
         values: _builtins.bytes = ...,
         boot_id: _builtins.str = ...,
+        wall_ns: _builtins.int = ...,
+        suspended_ns: _builtins.int = ...,
+        lost_before: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "boottime_ns", b"boottime_ns", "epoch", b"epoch", "lane", b"lane", "presence", b"presence", "schema_hash", b"schema_hash", "seq", b"seq", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "boottime_ns", b"boottime_ns", "epoch", b"epoch", "lane", b"lane", "lost_before", b"lost_before", "presence", b"presence", "schema_hash", b"schema_hash", "seq", b"seq", "suspended_ns", b"suspended_ns", "values", b"values", "wall_ns", b"wall_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -491,12 +511,15 @@ class Heartbeat(_message.Message):
     DROPPED_TOTAL_FIELD_NUMBER: _builtins.int
     CPU_SECONDS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    SUSPENDED_NS_FIELD_NUMBER: _builtins.int
     boottime_ns: _builtins.int
     queued_batches: _builtins.int
     oldest_seq: _builtins.int
     dropped_total: _builtins.int
     cpu_seconds: _builtins.float
     memory_bytes: _builtins.int
+    suspended_ns: _builtins.int
+    """As in Batch."""
     def __init__(
         self,
         *,
@@ -506,10 +529,11 @@ class Heartbeat(_message.Message):
         dropped_total: _builtins.int = ...,
         cpu_seconds: _builtins.float = ...,
         memory_bytes: _builtins.int = ...,
+        suspended_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boottime_ns", b"boottime_ns", "cpu_seconds", b"cpu_seconds", "dropped_total", b"dropped_total", "memory_bytes", b"memory_bytes", "oldest_seq", b"oldest_seq", "queued_batches", b"queued_batches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boottime_ns", b"boottime_ns", "cpu_seconds", b"cpu_seconds", "dropped_total", b"dropped_total", "memory_bytes", b"memory_bytes", "oldest_seq", b"oldest_seq", "queued_batches", b"queued_batches", "suspended_ns", b"suspended_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -554,6 +578,7 @@ class Welcome(_message.Message):
     REPLAY_CREDITS_FIELD_NUMBER: _builtins.int
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
     MAX_SERIES_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     protocol: _builtins.int
     session_gen: _builtins.int
     server_wall_ns: _builtins.int
@@ -567,6 +592,10 @@ class Welcome(_message.Message):
     """How many unacknowledged replay batches may be under way."""
     max_batch_bytes: _builtins.int
     max_series: _builtins.int
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What this collector understands beyond the protocol's core; an agent uses no other extension."""
+
     def __init__(
         self,
         *,
@@ -580,10 +609,11 @@ class Welcome(_message.Message):
         replay_credits: _builtins.int = ...,
         max_batch_bytes: _builtins.int = ...,
         max_series: _builtins.int = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_seconds", b"heartbeat_seconds", "interval_seconds", b"interval_seconds", "max_batch_bytes", b"max_batch_bytes", "max_series", b"max_series", "protocol", b"protocol", "replay_credits", b"replay_credits", "resume_seq", b"resume_seq", "rewind_from_boottime_ns", b"rewind_from_boottime_ns", "server_wall_ns", b"server_wall_ns", "session_gen", b"session_gen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "heartbeat_seconds", b"heartbeat_seconds", "interval_seconds", b"interval_seconds", "max_batch_bytes", b"max_batch_bytes", "max_series", b"max_series", "protocol", b"protocol", "replay_credits", b"replay_credits", "resume_seq", b"resume_seq", "rewind_from_boottime_ns", b"rewind_from_boottime_ns", "server_wall_ns", b"server_wall_ns", "session_gen", b"session_gen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,9 +53,9 @@ def _parts(sql: str) -> list[str]:
 
 def test_an_upgrade_says_what_it_did_and_then_has_nothing_to_do(empty_url: str) -> None:
     connect(empty_url, create=True).dispose()
-    assert upgrade(empty_url, dry_run=True) == ["0001"]
-    assert upgrade(empty_url, dry_run=True) == ["0001"]
-    assert upgrade(empty_url) == ["0001"]
+    assert upgrade(empty_url, dry_run=True) == ["0001", "0002"]
+    assert upgrade(empty_url, dry_run=True) == ["0001", "0002"]
+    assert upgrade(empty_url) == ["0001", "0002"]
     assert upgrade(empty_url) == []
     open_store(empty_url).close()
 
@@ -109,3 +109,30 @@ def test_one_open_ticket_per_key_is_a_rule_of_the_database(sqlite_template: Path
     conn.close()
     assert "UNIQUE" in sql["uq_ticket_one_open"]
     assert sql["uq_ticket_one_open"].endswith("(company_id, dedup_key) WHERE closed_at IS NULL")
+
+
+def test_a_database_of_any_earlier_revision_is_brought_up_with_its_rows(empty_url: str) -> None:
+    upgrade(empty_url, to="0001")
+    engine = connect(empty_url)
+    with engine.execution_options(czuwak_write=True).begin() as conn:
+        conn.execute(
+            sa.text("INSERT INTO company (id, slug, name, created_at, revision) VALUES (1, 'acme', 'Acme', 1, 0)")
+        )
+        conn.execute(
+            sa.text(
+                "INSERT INTO host (id, company_id, site, class, name, instance, presence, presence_reason, "
+                "presence_since, session_gen, agent_version, facts, first_seen, machine_fingerprint) "
+                "VALUES ('a', 1, '', 'server', 'n', 'n', 'online', '', 1, 3, '', '{}', 5, '')"
+            )
+        )
+        conn.execute(
+            sa.text(
+                "INSERT INTO alert (key, rule, labels, state, active_since, last_true, annotations, episode) "
+                """VALUES ('k', 'r', '{"instance": "n"}', 'firing', 1, 2, '{}', 1)"""
+            )
+        )
+    assert upgrade(empty_url) == ["0002"]
+    with engine.connect() as conn:
+        assert conn.execute(sa.text("SELECT approved_at, boot_id, lost FROM host")).all() == [(5.0, "", 0)]
+        assert conn.execute(sa.text("SELECT instance FROM alert")).all() == [("n",)]
+    engine.dispose()
