@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from collector.store import tables as t
+from collector.store.collectors import alive
 from collector.store.engine import plain
 from collector.store.errors import StoreError
 from collector.store.upsert import insert
@@ -139,14 +140,26 @@ def active_identities(conn: Connection) -> list[Host]:
 
 
 def open_session(
-    conn: Connection, host_id: str, *, at: float, facts: Mapping[str, object], version: str, fingerprint: str
+    conn: Connection,
+    host_id: str,
+    *,
+    at: float,
+    facts: Mapping[str, object],
+    version: str,
+    fingerprint: str,
+    collector: str | None = None,
 ) -> int:
-    """A new session fences every older one: its generation; 0 where the host is retired, revoked or unknown."""
+    """A new session fences every older one: its generation; 0 where the host is retired, revoked or unknown.
+
+    `collector` is the process that holds it. Whoever is in the middle of a commit for this host is waited for.
+    """
+    _lock(conn, (host_id,))
     update = (
         sa.update(t.host)
         .where(t.host.c.id == host_id, t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
         .values(
             session_gen=t.host.c.session_gen + 1,
+            collector_id=collector,
             facts=plain(dict(facts)),
             agent_version=line(version, NAME),
             machine_fingerprint=line(fingerprint, NAME),
@@ -158,16 +171,24 @@ def open_session(
 
 
 def set_presence(
-    conn: Connection, host_id: str, gen: int, presence: str, reason: str, at: float, deadline: float | None
+    conn: Connection,
+    host_id: str,
+    gen: int,
+    presence: str,
+    reason: str,
+    at: float,
+    deadline: float | None,
+    *,
+    collector: str | None = None,
 ) -> bool:
     """Write a presence under a session's generation; False: a newer session owns the host, nothing was written.
 
-    `presence_since` moves only when presence or reason change.
+    `presence_since` moves only when presence or reason change. With `collector` the host must also be held by it.
     """
     same = sa.and_(t.host.c.presence == presence, t.host.c.presence_reason == reason)
     done = conn.execute(
         sa.update(t.host)
-        .where(t.host.c.id == host_id, t.host.c.session_gen == gen)
+        .where(t.host.c.id == host_id, t.host.c.session_gen == gen, _held_by(collector))
         .values(
             presence=presence,
             presence_reason=line(reason, NAME),
@@ -191,10 +212,84 @@ def touch(conn: Connection, seen: Sequence[tuple[str, int]], at: float, *, deadl
     return conn.execute(update, [{"b_id": i, "b_gen": g} for i, g in sorted(seen)]).rowcount
 
 
-def overdue(conn: Connection, at: float) -> list[Host]:
-    """Hosts whose deadline has passed, the longest first; whoever acts on one moves its deadline by `set_presence`."""
+def overdue(conn: Connection, at: float, *, collector: str | None = None, lead: bool = False) -> list[Host]:
+    """Hosts whose deadline has passed, the longest first; whoever acts on one takes it by `claim_deadline`.
+
+    With `collector` only those it may judge: the ones it holds and, if it has the lead, those nobody alive holds.
+    """
     query = _HOSTS.where(t.host.c.deadline <= at, t.host.c.retired_at.is_(None)).order_by(t.host.c.deadline)
+    if collector is not None:
+        holder = t.host.c.collector_id
+        mine = holder == collector
+        query = query.where(sa.or_(mine, sa.not_(alive(holder, at))) if lead else mine)
     return [_host(row) for row in conn.execute(query)]
+
+
+def claim_deadline(conn: Connection, host_id: str, gen: int, old: float | None, new: float | None) -> bool:
+    """Move a deadline from what it was seen to be; False: somebody else moved it first, or a newer session did."""
+    done = conn.execute(
+        sa.update(t.host)
+        .where(t.host.c.id == host_id, t.host.c.session_gen == gen, t.host.c.deadline.is_not_distinct_from(old))
+        .values(deadline=new)
+    )
+    return done.rowcount == 1
+
+
+def unattended(conn: Connection, at: float) -> list[Host]:
+    """Hosts in service that no living collector holds, by id."""
+    query = _HOSTS.where(t.host.c.retired_at.is_(None), sa.not_(alive(t.host.c.collector_id, at)))
+    return [_host(row) for row in conn.execute(query.order_by(t.host.c.id))]
+
+
+def attend(conn: Connection, collector: str, at: float) -> dict[str, tuple[str, int]]:
+    """Take the unattended hosts: (instance, generation) of each by id. A former holder that wakes up is fenced."""
+    c = t.host.c
+    free = sa.and_(c.retired_at.is_(None), sa.not_(alive(c.collector_id, at)))
+    ids = list(conn.scalars(sa.select(c.id).where(free).order_by(c.id).with_for_update(skip_locked=True)))
+    taken: dict[str, tuple[str, int]] = {}
+    for start in range(0, len(ids), 500):
+        never_held = sa.case((c.collector_id.is_(None), c.session_gen), else_=c.session_gen + 1)
+        update = sa.update(t.host).where(c.id.in_(ids[start : start + 500]), free)
+        rows = conn.execute(
+            update.values(collector_id=collector, session_gen=never_held).returning(c.id, c.instance, c.session_gen)
+        )
+        taken |= {row.id: (row.instance, row.session_gen) for row in rows}
+    return taken
+
+
+def held(conn: Connection, collector: str) -> dict[str, tuple[str, int]]:
+    """(instance, generation) by id of the hosts this collector holds."""
+    c = t.host.c
+    rows = conn.execute(sa.select(c.id, c.instance, c.session_gen).where(c.collector_id == collector))
+    return {row.id: (row.instance, row.session_gen) for row in rows}
+
+
+def instances(conn: Connection) -> frozenset[str]:
+    """The instances of all hosts in service."""
+    return frozenset(conn.scalars(sa.select(t.host.c.instance).where(t.host.c.retired_at.is_(None))))
+
+
+def fence(conn: Connection, instances: Iterable[str]) -> dict[str, tuple[int, str | None]]:
+    """(generation, holder) of the hosts with these instances; they stay so to the end of the transaction.
+
+    Locked in the order of their ids, and only against a change of holder: presence is written meanwhile.
+    """
+    wanted, c = sorted(set(instances)), t.host.c
+    found: dict[str, tuple[int, str | None]] = {}
+    for start in range(0, len(wanted), 500):
+        query = sa.select(c.instance, c.session_gen, c.collector_id).where(c.instance.in_(wanted[start : start + 500]))
+        rows = conn.execute(query.order_by(c.id).with_for_update(read=True, key_share=True))
+        found |= {row.instance: (row.session_gen, row.collector_id) for row in rows}
+    return found
+
+
+def _held_by(collector: str | None) -> sa.ColumnElement[bool]:
+    return sa.true() if collector is None else t.host.c.collector_id == collector
+
+
+def _lock(conn: Connection, ids: Iterable[str]) -> None:
+    """What waits for `fence`, where an update alone would not."""
+    conn.execute(sa.select(t.host.c.id).where(t.host.c.id.in_(sorted(ids))).order_by(t.host.c.id).with_for_update())
 
 
 def retire(conn: Connection, host_id: str, at: float) -> bool:
@@ -242,6 +337,7 @@ def by_instances(conn: Connection, instances: Iterable[str]) -> dict[str, Host]:
 
 def _end(conn: Connection, host_id: str, at: float, values: Mapping[str, object]) -> bool:
     """The generation moves too: whatever session the host still has is fenced."""
+    _lock(conn, (host_id,))
     done = conn.execute(
         sa.update(t.host)
         .where(t.host.c.id == host_id, t.host.c.retired_at.is_(None))
