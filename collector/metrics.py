@@ -11,6 +11,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = r = CollectorRegistry()
         self.batches = Counter("czuwak_collector_batches", "Batches by what became of them.", ["result"], registry=r)
+        self.lost = Counter("czuwak_collector_lost_batches", "Batches agents had to drop.", registry=r)
         self.samples = Counter("czuwak_collector_samples", "Values taken into the head.", registry=r)
         self.streams = Gauge("czuwak_collector_streams", "Agents connected now.", registry=r)
         self.refused = Counter("czuwak_collector_streams_refused", "Streams refused by reason.", ["reason"], registry=r)

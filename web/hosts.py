@@ -13,7 +13,7 @@ from web import words
 from web.live import Unavailable
 from web.settings import parts
 from web.translate import gettext as _
-from web.translate import locale
+from web.translate import locale, ngettext
 
 PAGE = 100
 _EVENTS = 50
@@ -106,6 +106,26 @@ def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
     if kind in {"condition", "condition_over"}:
         said = str(detail.get(f"summary_{locale()}") or detail.get("summary", ""))
         return said if kind == "condition" else _("over: %(condition)s", condition=said)
+    if kind == "batches_lost":
+        count = _whole(detail.get("count"))
+        return ngettext("%(num)s round of measurements lost", "%(num)s rounds of measurements lost", count)
+    if kind == "missed_incident":
+        return _missed(detail)
     name = str(words.PRESENCE.get(presence, presence))
     reason = str(detail.get("reason") or "")
     return f"{name} ({reason})" if reason else name
+
+
+def _missed(detail: Mapping[str, object]) -> str:
+    said = str(detail.get(f"summary_{locale()}") or detail.get("summary") or detail.get("rule", ""))
+    minutes = max(1, round((_number(detail.get("to")) - _number(detail.get("from"))) / 60))
+    lasted = ngettext("%(num)s minute", "%(num)s minutes", minutes)
+    return _("while it could not be seen, over again after %(minutes)s: %(condition)s", minutes=lasted, condition=said)
+
+
+def _whole(value: object) -> int:
+    return int(_number(value))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -129,6 +129,14 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The agent has dropped so many batches of an epoch in all before they were acknowledged."""
+
+    epoch: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The agent says it goes away; `expected_back` in seconds, 0 unknown."""
 
@@ -152,4 +160,4 @@ class Close:
     detail: str
 
 
-Action = Send | OpenSession | Append | Beat | Goodbye | Counted | Close
+Action = Send | OpenSession | Append | Beat | Lost | Goodbye | Counted | Close

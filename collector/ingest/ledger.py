@@ -73,10 +73,10 @@ class Ledger:
         page = self.page(epoch)
         return self._with(replace(page, seen=page.seen.add(seq)))
 
-    def settle(self, epoch: str, seq: int) -> "Ledger":
-        """After the batch's effect is committed, or it was finally refused."""
+    def settle(self, epoch: str, low: int, high: int | None = None) -> "Ledger":
+        """After a batch's effect is committed or it was finally refused; or of numbers that will never come."""
         page = self.page(epoch)
-        return self._with(replace(page, seen=page.seen.add(seq), durable=page.durable.add(seq)))
+        return self._with(replace(page, seen=page.seen.add(low, high), durable=page.durable.add(low, high)))
 
     def _with(self, page: Page) -> "Ledger":
         kept = [p for p in self.pages if p.epoch != page.epoch]

@@ -16,6 +16,7 @@ from collector.ingest.events import (
     Counted,
     Event,
     Goodbye,
+    Lost,
     OpenSession,
     Said,
     Send,
@@ -41,6 +42,7 @@ class Hooks:
     open: Callable[["Link", pb.Hello], Awaitable[None]]
     append: Callable[["Link", Append], None]
     beat: Callable[["Link", Beat], None]
+    lost: Callable[["Link", Lost], None]
     goodbye: Callable[["Link", Goodbye], None]
     count: Callable[["Link", Counted], None]
 
@@ -63,6 +65,8 @@ class Link:
                     self._hooks.append(self, action)
                 case Beat():
                     self._hooks.beat(self, action)
+                case Lost():
+                    self._hooks.lost(self, action)
                 case Goodbye():
                     self._hooks.goodbye(self, action)
                 case Counted():

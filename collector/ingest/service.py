@@ -20,6 +20,7 @@ from collector.ingest.events import (
     Fenced,
     Goodbye,
     IntervalSet,
+    Lost,
     Mark,
     Opened,
     Revoked,
@@ -28,6 +29,7 @@ from collector.ingest.events import (
 )
 from collector.ingest.facts import facts_of
 from collector.ingest.link import Hooks, Link
+from collector.ingest.losses import Losses, write
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.session import Phase, Session, begin, inherit, step
 from collector.metrics import Metrics
@@ -83,7 +85,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._revoked: frozenset[str] = frozenset()
         self._looks = 0
         self._draining = False
-        self._hooks = Hooks(now, lambda: engine.full, self._open, self._append, self._beat, self._goodbye, self._count)
+        self._losses = Losses()
+        self._hooks = Hooks(
+            now=now,
+            full=lambda: engine.full,
+            open=self._open,
+            append=self._append,
+            beat=self._beat,
+            lost=self._lost,
+            goodbye=self._goodbye,
+            count=self._count,
+        )
 
     async def Stream(  # type: ignore[override]  # noqa: N802 - the protocol's name; reads and writes by hand
         self, request_iterator: AsyncIterator[pb.StreamRequest], context: _Context
@@ -124,8 +136,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         except StoreError as error:
             self._attendance.keep(due)
             self._attendance.trouble(error)
+        await self._write_losses()
         for state, count in self._attendance.counts().items():
             self._metrics.hosts.labels(state.value).set(count)
+
+    async def _write_losses(self) -> None:
+        lost = self._losses.take()
+        try:
+            self._metrics.lost.inc(await self._database(partial(write, self._store, lost, self._now())))
+        except StoreError as error:
+            self._losses.keep(lost)
+            self._attendance.trouble(error)
 
     def set_interval(self, seconds: float) -> None:
         """Every agent takes rounds this often from now on."""
@@ -242,6 +263,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     def _beat(self, link: Link, beat: Beat) -> None:
         if beat.offset is not None:
             self._attendance.offset(link.peer.agent_id, beat.offset)
+
+    def _lost(self, link: Link, lost: Lost) -> None:
+        self._losses.tell(link.peer.agent_id, link.session.gen, lost.epoch, lost.total)
 
     def _goodbye(self, link: Link, goodbye: Goodbye) -> None:
         host = link.peer.agent_id

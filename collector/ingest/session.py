@@ -23,6 +23,7 @@ from collector.ingest.events import (
     Fenced,
     Goodbye,
     IntervalSet,
+    Lost,
     Mark,
     Opened,
     OpenSession,
@@ -36,6 +37,9 @@ from collector.ingest.stamp import MAX_SERIES, Identity, known_columns, stamp
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
+# Fields beyond the core that every agent and collector of protocol 1 speaks: an agent fills them only for a collector
+# that names them, a collector misses nothing where an agent does not.
+FEATURES = ("lost_before", "earlier_boot", "suspended")
 MAX_SCHEMAS = 4
 MAX_OWED = 1024
 MAX_AHEAD_SECONDS = 60.0
@@ -68,6 +72,8 @@ class Session:
     hello_at: float = 0.0
     gen: int = 0
     anchor: float = 0.0  # our time minus the agent's boottime, seconds
+    offset: float = 0.0  # the agent's wall clock at Hello minus ours, seconds
+    lost: int = 0  # what the agent said it dropped of its epoch
     newest: float = 0.0  # time of the newest live sample
     schemas: Mapping[bytes, Columns] = field(default_factory=dict)
     refused: Mapping[bytes, pb.NackReason.ValueType] = field(default_factory=dict)
@@ -110,7 +116,8 @@ def _hello(session: Session, event: Said, at: float) -> Step:
         closed, actions = _close(session, "FAILED_PRECONDITION", detail)
         return closed, (_go_away(pb.GO_AWAY_REASON_UPGRADE_REQUIRED, detail), *actions)
     anchor = at - hello.boottime_ns / _NS
-    opening = replace(session, phase=Phase.OPENING, hello=hello, hello_at=at, anchor=anchor)
+    offset = hello.wall_ns / _NS - at
+    opening = replace(session, phase=Phase.OPENING, hello=hello, hello_at=at, anchor=anchor, offset=offset)
     return opening, (OpenSession(hello),)
 
 
@@ -130,10 +137,18 @@ def _opened(session: Session, event: Opened, at: float) -> Step:
         replay_credits=session.terms.replay_credits,
         max_batch_bytes=session.terms.max_batch_bytes,
         max_series=MAX_SERIES,
+        features=FEATURES,
     )
-    offset = hello.wall_ns / _NS - (session.anchor + hello.boottime_ns / _NS)
     live = replace(session, phase=Phase.LIVE, gen=event.gen, ledger=ledger, fresh=False)
-    return live, (Send(pb.StreamResponse(welcome=welcome)), Beat(offset, None))
+    live, losses = _told_lost(live, hello.dropped_total)
+    return live, (Send(pb.StreamResponse(welcome=welcome)), Beat(session.offset, None), *losses)
+
+
+def _told_lost(session: Session, total: int) -> Step:
+    """The agent's own count of what it dropped of this epoch only grows; the database makes each one count once."""
+    if total <= session.lost or total >= 2**63:
+        return session, ()
+    return replace(session, lost=total), (Lost(session.hello.epoch, total),)
 
 
 def _schema(session: Session, event: Said, _: float) -> Step:
@@ -169,13 +184,12 @@ def _learn(session: Session, schema: bytes, columns: Columns) -> Session:
 
 def _batch(session: Session, event: Said, at: float) -> Step:
     batch = event.message.batch
-    page = session.ledger.page(batch.epoch)
     try:
-        _check_place(session, batch, event.size)
+        session = _placed(session, batch, event.size)
     except PayloadError as error:
         return session, (_nack(batch.epoch, batch.seq, error.reason, error.detail), Counted("bad", error.detail))
     mark = Mark(session.gen, batch.epoch, batch.lane, batch.seq)
-    if batch.seq in page.seen:
+    if batch.seq in session.ledger.page(batch.epoch).seen:
         waiting = replace(session, replaying=session.replaying + (batch.lane == pb.LANE_REPLAY))
         duplicate = Append(mark, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
         return waiting, (duplicate, Counted("duplicate"))
@@ -193,12 +207,12 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     except PayloadError as error:
         return _final(session, batch, error)
     replay = batch.lane == pb.LANE_REPLAY
-    edge = not replay and batch.boottime_ns >= session.hello.boottime_ns
+    edge = not replay and batch.boottime_ns >= session.hello.boottime_ns and not _of_earlier_boot(session, batch)
     accepted = replace(
         session,
         schemas=_rested(session.schemas, batch.schema_hash),
         ledger=session.ledger.see(batch.epoch, batch.seq),
-        newest=session.newest if replay else max(session.newest, taken),
+        newest=max(session.newest, taken) if edge else session.newest,
         owed=session.owed - {(batch.epoch, batch.seq)},
         replaying=session.replaying + replay,
     )
@@ -211,25 +225,29 @@ def _rested(schemas: Mapping[bytes, Columns], schema: bytes) -> Mapping[bytes, C
     return {**schemas, schema: columns.rested()} if columns.stamped else schemas
 
 
-def _check_place(session: Session, batch: pb.Batch, size: int) -> None:
+def _placed(session: Session, batch: pb.Batch, size: int) -> Session:
+    """The session once the batch's place is known to be right and the gap before it is closed. Raises PayloadError."""
     if not batch.epoch or len(batch.epoch) > 64 or batch.seq == 0 or batch.lane == pb.LANE_UNSPECIFIED:
         raise _bad("The batch has no epoch, number or lane.")
     page = session.ledger.page(batch.epoch)
     expected = session.hello.next_seq if batch.epoch == session.hello.epoch else 0
     if batch.seq > max(page.seen.highest, expected) + MAX_AHEAD:
         raise _bad(f"The number is more than {MAX_AHEAD} ahead.")
-    if len(page.seen.add(batch.seq).spans) > MAX_SPANS:
+    low = batch.seq - min(batch.lost_before, batch.seq)
+    if len(page.seen.add(low, batch.seq).spans) > MAX_SPANS:
         raise PayloadError(pb.NACK_REASON_QUOTA, f"The numbers have more than {MAX_SPANS} gaps.")
     if size > session.terms.max_batch_bytes:
         raise PayloadError(pb.NACK_REASON_TOO_BIG, f"{size} bytes; {session.terms.max_batch_bytes} are the limit.")
+    if not batch.lost_before:
+        return session
+    owed = frozenset(key for key in session.owed if key[0] != batch.epoch or not low <= key[1] < batch.seq)
+    return replace(session, ledger=session.ledger.settle(batch.epoch, low, batch.seq - 1), owed=owed)
 
 
 def _check_data(session: Session, batch: pb.Batch) -> Columns:
     columns = session.schemas.get(batch.schema_hash)
     if columns is None:
         raise PayloadError(session.refused[batch.schema_hash], "The batch's schema was refused.")
-    if batch.boot_id and batch.boot_id != session.hello.boot_id:
-        raise _bad("The batch was taken before the last boot; its time cannot be known.")
     total = columns.total
     present = total
     if batch.presence:
@@ -245,11 +263,19 @@ def _check_data(session: Session, batch: pb.Batch) -> Columns:
 
 
 def _time_of(session: Session, batch: pb.Batch, at: float) -> float:
-    """Our time of the sample: one boot's clock, anchored at Hello and at heartbeats."""
+    """Our time of the sample: one boot's clock, anchored at Hello and at heartbeats; of an earlier boot, the wall's."""
+    if _of_earlier_boot(session, batch):
+        if batch.wall_ns <= 0:
+            raise _bad("The batch was taken before the last boot; its time cannot be known.")
+        return min(batch.wall_ns / _NS - session.offset, session.anchor, at)  # before this boot began
     taken = session.anchor + batch.boottime_ns / _NS
     if batch.boottime_ns <= 0 or taken > at + MAX_AHEAD_SECONDS:
         raise _bad("The batch's time is in the future.")
     return min(taken, at)
+
+
+def _of_earlier_boot(session: Session, batch: pb.Batch) -> bool:
+    return bool(batch.boot_id) and batch.boot_id != session.hello.boot_id
 
 
 def _final(session: Session, batch: pb.Batch, error: PayloadError) -> Step:
@@ -308,7 +334,9 @@ def _heartbeat(session: Session, event: Said, at: float) -> Step:
     drifted = beat.boottime_ns > 0 and abs(anchor - session.anchor) > MAX_DRIFT_SECONDS
     # What the agent has lost it cannot send again: acks need not wait for it.
     owed = frozenset(key for key in session.owed if key[0] != session.hello.epoch or key[1] >= beat.oldest_seq)
-    return replace(session, anchor=anchor if drifted else session.anchor, owed=owed), (Beat(None, beat),)
+    session = replace(session, anchor=anchor if drifted else session.anchor, owed=owed)
+    session, losses = _told_lost(session, beat.dropped_total)
+    return session, (Beat(None, beat), *losses)
 
 
 def _going_away(session: Session, event: Said, _: float) -> Step:

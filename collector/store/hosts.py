@@ -74,7 +74,7 @@ class HostEvent:
 
 
 _COLUMNS = (
-    *(c for c in t.host.c if c.name != "company_id"),
+    *(c for c in t.host.c if c.name not in {"company_id", "lost_epoch", "lost_told"}),
     t.company.c.slug.label("company"),
     t.company.c.name.label("company_name"),
 )

@@ -146,6 +146,8 @@ host = Table(
     Column("boot_id", Text, nullable=False, server_default=""),  # of its last session
     Column("suspended", Double, nullable=False, server_default="0"),  # seconds that boot had slept by then
     Column("lost", BigId, nullable=False, server_default="0"),  # batches the agent had to drop, ever
+    Column("lost_epoch", Text, nullable=False, server_default=""),  # whose count was heard last ...
+    Column("lost_told", BigId, nullable=False, server_default="0"),  # ... and how far it went: nothing counts twice
     _text("collector_id", null=True),  # who holds its session
     _time("approved_at", null=True),  # NULL: a person has yet to say that this host may stream
     _text("same_as", null=True),  # the host it may be again, by its hardware: "same machine?"

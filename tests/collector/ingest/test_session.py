@@ -20,6 +20,7 @@ from collector.ingest.events import (
     Fenced,
     Goodbye,
     IntervalSet,
+    Lost,
     Mark,
     Opened,
     OpenSession,
@@ -329,6 +330,108 @@ def test_replay_beyond_twice_the_credits_waits(wire: Wire) -> None:
     assert (nack.reason, nack.retry_after_ms) == (pb.NACK_REASON_RETRY_AFTER, 1000)
     talk.hear(said(wire.batch(schema, 66, [1.0, 2.0])))
     assert talk.append().mark.seq == 66
+
+
+# --- loss, earlier boots, negotiation ---
+
+
+def test_numbers_that_never_come_leave_no_gap(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    for seq in range(4, 4004, 4):
+        batch = wire.batch(schema, seq, [1.0, 2.0], lane=REPLAY)
+        batch.lost_before = 3
+        talk.hear(said(batch))
+        talk.hear(Committed((Mark(1, "e1", REPLAY, seq),)))
+    page = talk.session.ledger.page("e1")
+    assert (page.seen.spans, page.durable.spans) == (((0, 4000),), ((0, 4000),))
+
+
+def test_a_batch_expected_again_is_not_waited_for_once_it_is_lost(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(wire.batch(wire.gauges(3), 1, [1.0, 2.0, 3.0])))
+    batch = wire.batch(schema, 2, [1.0, 2.0])
+    batch.lost_before = 1
+    talk.hear(said(batch))
+    assert talk.ack(Mark(1, "e1", LIVE, 2)).live_through == 2
+
+
+def test_a_loss_larger_than_the_number_itself_goes_back_to_the_beginning(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    batch = wire.batch(schema, 5, [1.0, 2.0])
+    batch.lost_before = 2**63
+    talk.hear(said(batch))
+    assert talk.session.ledger.page("e1").seen.spans == ((0, 5),)
+
+
+def test_what_an_agent_dropped_is_told_when_it_grows(wire: Wire) -> None:
+    hello = wire.hello()
+    hello.dropped_total = 7
+    talk = opened(wire, hello)
+    assert Lost("e1", 7) in talk.done
+    talk.hear(said(pb.Heartbeat(boottime_ns=int(1000e9), dropped_total=7)))
+    assert not any(isinstance(action, Lost) for action in talk.done)
+    talk.hear(said(pb.Heartbeat(boottime_ns=int(1000e9), dropped_total=9)))
+    assert Lost("e1", 9) in talk.done
+
+
+def earlier(wire: Wire, schema: pb.Schema, wall: float, lane: pb.Lane.ValueType = REPLAY) -> pb.Batch:
+    batch: pb.Batch = wire.batch(schema, 1, [1.0, 2.0], boottime=90_000.0, lane=lane)
+    batch.boot_id, batch.wall_ns = "b0", int(wall * 1e9)
+    return batch
+
+
+def test_a_batch_of_an_earlier_boot_is_put_on_our_time_line_by_the_wall_clock(wire: Wire) -> None:
+    hello = wire.hello()
+    hello.wall_ns = int((NOW + 400) * 1e9)  # the agent's wall clock is 400 s ahead of ours
+    talk, schema = opened(wire, hello), wire.gauges(2)
+    talk.hear(said(schema))
+    talk.hear(said(earlier(wire, schema, NOW + 400 - 5000)))
+    assert talk.append().at == pytest.approx(NOW - 5000)
+
+
+@pytest.mark.parametrize("wall", [NOW + 86_400, NOW, NOW - 999])
+def test_an_earlier_boot_is_never_later_than_the_start_of_this_one(wire: Wire, wall: float) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(earlier(wire, schema, wall)))
+    assert talk.append().at == pytest.approx(NOW - 1000)
+
+
+def test_an_earlier_boot_is_never_the_live_edge_whatever_its_lane(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(earlier(wire, schema, NOW, LIVE)))
+    assert not talk.append().edge
+    assert talk.session.newest == 0.0
+
+
+def test_a_batch_of_an_earlier_boot_without_its_wall_clock_is_refused_for_good(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(earlier(wire, schema, 0.0)))
+    assert talk.nack().reason == pb.NACK_REASON_BAD_DATA
+    assert 1 in talk.session.ledger.page("e1").durable
+
+
+def test_the_welcome_names_what_is_understood_beyond_the_core(wire: Wire) -> None:
+    assert set(opened(wire).sent()[0].welcome.features) == {"lost_before", "earlier_boot", "suspended"}
+
+
+def test_an_agent_of_the_release_before_is_served_as_it_was(wire: Wire) -> None:
+    """No field that came later is filled in; the collector answers with the core."""
+    talk, schema = with_schema(wire)
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0], lane=REPLAY)))
+    talk.hear(said(wire.batch(schema, 2, [1.0, 2.0])))
+    ack = talk.ack(Mark(1, "e1", REPLAY, 1), Mark(1, "e1", LIVE, 2))
+    assert (ack.live_through, ack.replay_through) == (2, 1)
+
+
+def test_fields_and_messages_of_a_newer_agent_are_passed_over(wire: Wire) -> None:
+    hello = pb.Hello.FromString(wire.hello().SerializeToString() + b"\xfa\x3f\x03new")  # field 1023
+    hello.protocol_max, hello.capabilities[:] = 9, ["teleport"]
+    talk = Talk(begin(wire.identity, Terms(), NOW))
+    talk.hear(said(hello))
+    talk.hear(Opened(1))
+    assert talk.sent()[0].welcome.protocol == 1
+    unknown = pb.StreamRequest.FromString(b"\xfa\x3f\x03new")
+    assert talk.hear(Said(unknown, 6)) == ()
 
 
 # --- acks ---

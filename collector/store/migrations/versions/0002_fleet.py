@@ -15,6 +15,8 @@ def upgrade() -> None:
     op.add_column("host", sa.Column("boot_id", sa.Text(), nullable=False, server_default=""))
     op.add_column("host", sa.Column("suspended", sa.Double(), nullable=False, server_default="0"))
     op.add_column("host", sa.Column("lost", BIG, nullable=False, server_default="0"))
+    op.add_column("host", sa.Column("lost_epoch", sa.Text(), nullable=False, server_default=""))
+    op.add_column("host", sa.Column("lost_told", BIG, nullable=False, server_default="0"))
     op.add_column("host", sa.Column("collector_id", sa.Text(), nullable=True))
     op.add_column("host", sa.Column("approved_at", sa.Double(), nullable=True))
     op.add_column("host", sa.Column("same_as", sa.Text(), nullable=True))
