@@ -16,6 +16,7 @@ class Metrics:
         self.streams = Gauge("czuwak_collector_streams", "Agents connected now.", registry=r)
         self.refused = Counter("czuwak_collector_streams_refused", "Streams refused by reason.", ["reason"], registry=r)
         self.enrollments = Counter("czuwak_collector_enrollments", "Enrolments by outcome.", ["result"], registry=r)
+        self.renewals = Counter("czuwak_collector_renewals", "Renewed certificates by outcome.", ["result"], registry=r)
         self.evaluation = Histogram(
             "czuwak_collector_evaluation_seconds", "Judging all groups that were due.", registry=r, buckets=_FAST
         )

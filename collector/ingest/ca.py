@@ -1,4 +1,4 @@
-"""The embedded certificate authority: makes itself once, signs agents' keys with one fixed profile.
+"""The certificate authority, our own or the company's: signs agents' keys with one fixed profile.
 
 Touches its own directory and nothing else. Whatever a signing request asks for is ignored.
 """
@@ -16,9 +16,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from collector.ingest import chain as links
 from collector.ingest.errors import CaError, CsrError
 
 KEY_FILE = "ca-key.pem"
@@ -27,9 +28,9 @@ AGENT_URI = "czuwak://agent/"
 
 _DAY = 86400.0
 _CA_DAYS = 3652
-# A year each: there is no renewal yet, and a fleet must not fall silent after a month. See docs/decisions/0004.
-_AGENT_DAYS = 365
-_SERVER_DAYS = 365
+AGENT_SECONDS = 30 * _DAY  # renewed at half life, see docs/decisions/0005
+SERVER_SECONDS = 90 * _DAY
+_BACKDATED = 30.0  # a certificate begins a thirtieth of its life before it is made, at most a day
 _MAX_CSR_BYTES = 8192
 
 
@@ -40,6 +41,7 @@ class Issued:
     serial: str
     certificate_pem: str
     not_after: float
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,49 +55,68 @@ class ServerCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A loaded authority; makes certificates, keeps no record of them."""
+    """A loaded authority; makes certificates, keeps no record of them.
+
+    `above` are the certificates from the one above ours up to the root; our own authority is its own root.
+    """
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: links.SigningKey
+    above: tuple[x509.Certificate, ...] = ()
+    agent_seconds: float = AGENT_SECONDS
+    server_seconds: float = SERVER_SECONDS
 
     @property
     def ca_pem(self) -> bytes:
-        """The authority's certificate, PEM."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        """Whom agents and listeners believe: the whole chain, the root last, PEM."""
+        return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (self.certificate, *self.above))
 
     @property
     def fingerprint(self) -> str:
-        """`sha256:` and 64 hex digits over the authority's certificate in DER."""
-        return f"sha256:{self.certificate.fingerprint(hashes.SHA256()).hex()}"
+        """`sha256:` and 64 hex digits over the root's certificate in DER: what agents pin."""
+        root = self.above[-1] if self.above else self.certificate
+        return f"sha256:{root.fingerprint(hashes.SHA256()).hex()}"
 
     @property
     def not_after(self) -> float:
-        """When the authority itself ends, Unix seconds."""
-        return self.certificate.not_valid_after_utc.timestamp()
+        """When the first certificate of the chain ends, Unix seconds."""
+        return min(each.not_valid_after_utc.timestamp() for each in (self.certificate, *self.above))
 
     def sign_agent(self, csr_der: bytes, agent_id: str, at: float) -> Issued:
-        """Certificate of a year for the key in the request; raises CsrError."""
+        """Certificate for the key in the request; raises CsrError."""
         key = read_csr(csr_der)
-        end = at + _AGENT_DAYS * _DAY
-        builder = _profile(key, agent_id, at, end, self.certificate).add_extension(
+        begin, end = self._life(at, self.agent_seconds)
+        builder = _profile(key, agent_id, begin, end, self.certificate).add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(AGENT_URI + agent_id)]), critical=False
         )
         made = self._sign(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
-        return Issued(serial_of(made), made.public_bytes(serialization.Encoding.PEM).decode(), end)
+        return Issued(serial_of(made), self._presented(made).decode(), end, begin)
 
     def server_certificate(self, names: Iterable[str], at: float) -> ServerCertificate:
-        """Key and chain of a year for a listener reached under these host names and addresses."""
+        """Key and chain for a listener reached under these host names and addresses; the root is shown for pinning."""
         key = ec.generate_private_key(ec.SECP256R1())
-        end = at + _SERVER_DAYS * _DAY
+        begin, end = self._life(at, self.server_seconds)
         alternatives = [_general_name(name) for name in dict.fromkeys(names)]
-        builder = _profile(key.public_key(), "Czuwak collector", at, end, self.certificate).add_extension(
+        builder = _profile(key.public_key(), "Czuwak collector", begin, end, self.certificate).add_extension(
             x509.SubjectAlternativeName(alternatives), critical=False
         )
         made = self._sign(builder, ExtendedKeyUsageOID.SERVER_AUTH)
         return ServerCertificate(_key_pem(key), made.public_bytes(serialization.Encoding.PEM) + self.ca_pem, end)
 
+    def _life(self, at: float, seconds: float) -> tuple[float, float]:
+        # Begun earlier: a computer whose clock is some hours slow must still be able to connect and be told so.
+        # Nothing outlives who signed it: OpenSSL would refuse it anyway, and nobody would know why.
+        return float(int(at - min(_DAY, seconds / _BACKDATED))), min(float(int(at + seconds)), self.not_after)
+
+    def _presented(self, made: x509.Certificate) -> bytes:
+        """With what is between it and the root: whoever believes the root alone can check it."""
+        between = (self.certificate, *self.above)[:-1]
+        return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (made, *between))
+
     def _sign(self, builder: x509.CertificateBuilder, usage: x509.ObjectIdentifier) -> x509.Certificate:
-        return builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).sign(self.key, hashes.SHA256())
+        return builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).sign(
+            self.key, links.digest_for(self.key)
+        )
 
 
 def create(directory: Path, *, at: float | None = None, name: str = "Czuwak CA") -> Authority:
@@ -122,19 +143,47 @@ def create(directory: Path, *, at: float | None = None, name: str = "Czuwak CA")
     return Authority(certificate, key)
 
 
-def load(directory: Path) -> Authority:
+def adopt(directory: Path, certificates: Path, key: Path, *, at: float | None = None) -> Authority:
+    """Takes over the company's authority: its certificate with the chain up to the root, and its key. Raises CaError.
+
+    Nothing is written unless all of it fits; never overwrites.
+    """
+    try:
+        chain_pem, key_pem = certificates.read_bytes(), key.read_bytes()
+    except OSError as error:
+        raise CaError(f"Cannot read {error.filename}: {error.strerror}.") from error
+    chain = links.read_chain(chain_pem, str(certificates))
+    signing = links.read_key(key_pem, str(key))
+    links.check(chain, signing, str(certificates))
+    links.check_times(chain, time.time() if at is None else at, str(certificates))
+    made = Authority(chain[0], signing, chain[1:])
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_new(directory / KEY_FILE, _key_pem(signing), 0o600)
+        _write_new(directory / CERTIFICATE_FILE, made.ca_pem, 0o644)
+        _sync_directory(directory)
+    except FileExistsError as error:
+        raise CaError(f"{error.filename} exists already; a certificate authority is chosen once and kept.") from error
+    except OSError as error:
+        raise CaError(f"Cannot keep the certificate authority in {directory}: {error.strerror}.") from error
+    return made
+
+
+def load(directory: Path, *, agent_seconds: float = AGENT_SECONDS, server_seconds: float = SERVER_SECONDS) -> Authority:
     """The authority in `directory`; raises CaError if missing, damaged or its key readable by others."""
     key_pem = _read_private(directory / KEY_FILE)
     try:
-        key = serialization.load_pem_private_key(key_pem, password=None)
-        certificate = x509.load_pem_x509_certificate((directory / CERTIFICATE_FILE).read_bytes())
+        chain_pem = (directory / CERTIFICATE_FILE).read_bytes()
     except OSError as error:
         raise CaError(f"Cannot read {error.filename}: {error.strerror}. Run `czuwak init` first.") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CaError(f"The certificate authority in {directory} is damaged; restore it from a backup.") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise CaError(f"{KEY_FILE} and {CERTIFICATE_FILE} in {directory} do not belong together; restore both.")
-    return Authority(certificate, key)
+    try:
+        key = links.read_key(key_pem, str(directory / KEY_FILE))
+        chain = links.read_chain(chain_pem, str(directory / CERTIFICATE_FILE))
+        links.check(chain, key, str(directory / CERTIFICATE_FILE))
+    except CaError as error:
+        told = f"The certificate authority in {directory} is damaged; restore both files from a backup"
+        raise CaError(f"{told}: {error}") from error
+    return Authority(chain[0], key, chain[1:], agent_seconds, server_seconds)
 
 
 def read_csr(csr_der: bytes) -> ec.EllipticCurvePublicKey:
@@ -175,20 +224,24 @@ def agent_of(certificate: x509.Certificate) -> str | None:
 
 
 def _profile(
-    key: ec.EllipticCurvePublicKey, name: str, at: float, end: float, issuer: x509.Certificate
+    key: ec.EllipticCurvePublicKey, name: str, begin: float, end: float, issuer: x509.Certificate
 ) -> x509.CertificateBuilder:
-    # A day back: a computer whose clock is some hours slow must still be able to connect and be told so.
     return (
-        _base(_common_name(name), issuer.subject, key, at - _DAY, end)
+        _base(_common_name(name), issuer.subject, key, begin, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            ),
-            critical=False,
-        )
+        .add_extension(_authority_key(issuer), critical=False)
     )
+
+
+def _authority_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:  # a company's own authority need not have one
+        key = issuer.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)  # noqa: S101 - checked when it was loaded
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 def _base(
@@ -230,7 +283,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _key_pem(key: links.SigningKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,4 +1,7 @@
-"""EnrollmentService: a join token and a proven key for an identity. The key is proven before anything is written."""
+"""EnrollmentService: a join token and a proven key for an identity, and later that identity's renewals.
+
+Keys are proven before anything is written.
+"""
 
 import asyncio
 import logging
@@ -14,6 +17,7 @@ import grpc
 
 from collector.ingest.ca import Authority, key_hash, read_csr
 from collector.ingest.errors import CsrError, EnrollmentError
+from collector.ingest.renewal import renew
 from collector.metrics import Metrics
 from collector.store import enrollments, hosts, tokens
 from collector.store.engine import Store
@@ -37,6 +41,7 @@ _REFUSALS = {"unknown": "PERMISSION_DENIED", "key": "ALREADY_EXISTS", "name": "P
 
 log = logging.getLogger(__name__)
 _Context = grpc.aio.ServicerContext[pb.EnrollRequest, pb.EnrollResponse]
+_RenewContext = grpc.aio.ServicerContext[pb.RenewRequest, pb.RenewResponse]
 
 
 @dataclass(slots=True)
@@ -104,6 +109,29 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
             ca_certificates=self._authority.ca_pem.decode(),
             host=made.host.instance,
             collector=self._advertise,
+            waits_for_approval=made.host.approved_at is None,
+        )
+
+    async def Renew(  # noqa: N802 - the protocol's name
+        self, request: pb.RenewRequest, context: _RenewContext
+    ) -> pb.RenewResponse:
+        """A new certificate for an agent that proves an old one's key; the same one again for the same new key."""
+        peer = _address(context.peer())
+        try:
+            self._limiter.spend(peer)
+            work = partial(renew, self._store, self._authority, request, self._now())
+            made = await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        except EnrollmentError as error:
+            self._metrics.renewals.labels(error.code.lower()).inc()
+            log.warning("A renewal was refused: %s", error, extra={"action": "renewal_refused", "peer": peer})
+            await context.abort(grpc.StatusCode[error.code], str(error))
+        self._metrics.renewals.labels("ok").inc()
+        log.info("A certificate was renewed.", extra={"action": "renewed", "host": made.host_id, "peer": peer})
+        return pb.RenewResponse(
+            certificate=made.certificate_pem,
+            ca_certificates=self._authority.ca_pem.decode(),
+            not_before=made.not_before,
+            not_after=made.not_after,
         )
 
 
@@ -151,6 +179,7 @@ def _enroll_once(
             not_after=issued.not_after,
             at=at,
             machine_fingerprint=request.machine_fingerprint[:128],
+            approved=not token.approval,
         )
         hosts.add_host_event(conn, host.id, at, "enrolled", {"token": token.id, "hostname": request.hostname})
     return enrollments.Enrollment(request.enrollment_id, host, issued.serial, issued.certificate_pem, issued.not_after)

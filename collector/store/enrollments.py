@@ -55,8 +55,11 @@ def add_host(
     not_after: float,
     at: float,
     machine_fingerprint: str = "",
+    approved: bool = True,
 ) -> Host:
     """A newly enrolled host with its certificate. `instance` is its name, `name.company` where that is taken.
+
+    `same_as` is set to a host of the company that is the same computer by its hardware, for a person to decide.
 
     Raises StoreError for an unknown company; `again` where another enrolment took the same name meanwhile.
     """
@@ -77,22 +80,27 @@ def add_host(
             agent_version="",
             facts={},
             first_seen=at,
-            approved_at=at,
+            approved_at=at if approved else None,
             machine_fingerprint=line(machine_fingerprint, NAME),
+            same_as=_same_machine(conn, owner.id, line(machine_fingerprint, NAME)),
             **{"class": line(class_, NAME)},
         )
     )
     conn.execute(sa.insert(t.enrollment).values(id=enrollment_id, key_hash=key_hash, host_id=host_id, at=at))
-    add_certificate(conn, host_id, serial=serial, pem=certificate_pem, not_after=not_after, at=at)
+    add_certificate(conn, host_id, serial=serial, pem=certificate_pem, not_after=not_after, at=at, key_hash=key_hash)
     made = host(conn, host_id, None)
     assert made is not None  # noqa: S101 - it was written by this transaction
     return made
 
 
-def add_certificate(conn: Connection, host_id: str, *, serial: str, pem: str, not_after: float, at: float) -> None:
-    """A renewed certificate of a host; the older ones stay valid until they end or are revoked."""
+def add_certificate(
+    conn: Connection, host_id: str, *, serial: str, pem: str, not_after: float, at: float, key_hash: str = ""
+) -> None:
+    """A host's first or renewed certificate; the older ones stay valid until it is used."""
     conn.execute(
-        sa.insert(t.certificate).values(serial=serial, host_id=host_id, pem=pem, issued_at=at, not_after=not_after)
+        sa.insert(t.certificate).values(
+            serial=serial, host_id=host_id, pem=pem, issued_at=at, not_after=not_after, key_hash=key_hash
+        )
     )
 
 
@@ -106,6 +114,15 @@ def revoked_serials(conn: Connection) -> set[str]:
     """Serials that every stream's check refuses: revoked ones, and all of a revoked or retired host."""
     ended = sa.or_(t.certificate.c.revoked_at.is_not(None), t.host.c.revoked_at.is_not(None))
     return set(conn.scalars(sa.select(t.certificate.c.serial).join(t.host).where(ended)))
+
+
+def _same_machine(conn: Connection, company_id: int, fingerprint: str) -> str | None:
+    """The host last seen with this hardware; a machine that does not know its own says nothing."""
+    if not fingerprint:
+        return None
+    same = (t.host.c.company_id == company_id, t.host.c.machine_fingerprint == fingerprint)
+    newest = (t.host.c.last_seen.desc().nulls_last(), t.host.c.first_seen.desc())
+    return conn.scalar(sa.select(t.host.c.id).where(*same, t.host.c.retired_at.is_(None)).order_by(*newest).limit(1))
 
 
 def _free_instance(conn: Connection, name: str, company: str) -> str:

@@ -42,6 +42,7 @@ def create_token(
     class_: str = "workstation",
     pattern: str = "*",
     uses: int = 1,
+    approval: bool = False,
     expires_at: float,
     at: float,
 ) -> tuple[int, str]:
@@ -59,6 +60,7 @@ def create_token(
         pattern=line(pattern, NAME) or "*",
         uses=uses,
         used=0,
+        approval=approval,
         created_at=at,
         expires_at=expires_at,
         **{"class": line(class_, NAME)},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -32,7 +33,7 @@ class Enrollment(rpc.EnrollmentServiceServicer):
         self.given: dict[tuple[str, bytes], str] = {}
         self.lose = 0
         self.where = ""
-        self.change: dict[str, str] = {}
+        self.change: dict[str, Any] = {}
 
     def Enroll(  # noqa: N802 - the protocol's name
         self, request: pb.EnrollRequest, context: grpc.ServicerContext
@@ -49,7 +50,7 @@ class Enrollment(rpc.EnrollmentServiceServicer):
         if self.lose:
             self.lose -= 1
             context.abort(grpc.StatusCode.UNAVAILABLE, "lost")
-        reply = {
+        reply: dict[str, Any] = {
             "agent_id": agent,
             "certificate": self.ca.sign(agent, key).public_bytes(pem.Encoding.PEM).decode(),
             "ca_certificates": self.ca.issued.pem.decode(),
@@ -57,6 +58,11 @@ class Enrollment(rpc.EnrollmentServiceServicer):
             "collector": "127.0.0.1:8443",
         }
         return pb.EnrollResponse(**{**reply, **self.change})
+
+    def Renew(  # noqa: N802 - the protocol's name
+        self, request: pb.RenewRequest, context: grpc.ServicerContext
+    ) -> pb.RenewResponse:
+        raise NotImplementedError
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63zuwak/v1/enrollment.proto\x12\tczuwak.v1\"\x8c\x01\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\renrollment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63sr_der\x18\x03 \x01(\x0c\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1b\n\x13machine_fingerprint\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\"q\n\x0e\x45nrollResponse\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61_certificates\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x11\n\tcollector\x18\x05 \x01(\t2R\n\x11\x45nrollmentService\x12=\n\x06\x45nroll\x12\x18.czuwak.v1.EnrollRequest\x1a\x19.czuwak.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63zuwak/v1/enrollment.proto\x12\tczuwak.v1\"\x8c\x01\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\renrollment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63sr_der\x18\x03 \x01(\x0c\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x1b\n\x13machine_fingerprint\x18\x05 \x01(\t\x12\x15\n\ragent_version\x18\x06 \x01(\t\"\x8d\x01\n\x0e\x45nrollResponse\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61_certificates\x18\x03 \x01(\t\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x11\n\tcollector\x18\x05 \x01(\t\x12\x1a\n\x12waits_for_approval\x18\x06 \x01(\x08\"d\n\x0cRenewRequest\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_der\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x1b\n\x13machine_fingerprint\x18\x04 \x01(\t\"d\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x61_certificates\x18\x02 \x01(\t\x12\x12\n\nnot_before\x18\x03 \x01(\x01\x12\x11\n\tnot_after\x18\x04 \x01(\x01\x32\x8e\x01\n\x11\x45nrollmentService\x12=\n\x06\x45nroll\x12\x18.czuwak.v1.EnrollRequest\x1a\x19.czuwak.v1.EnrollResponse\x12:\n\x05Renew\x12\x17.czuwak.v1.RenewRequest\x1a\x18.czuwak.v1.RenewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLLREQUEST']._serialized_start=42
   _globals['_ENROLLREQUEST']._serialized_end=182
-  _globals['_ENROLLRESPONSE']._serialized_start=184
-  _globals['_ENROLLRESPONSE']._serialized_end=297
-  _globals['_ENROLLMENTSERVICE']._serialized_start=299
-  _globals['_ENROLLMENTSERVICE']._serialized_end=381
+  _globals['_ENROLLRESPONSE']._serialized_start=185
+  _globals['_ENROLLRESPONSE']._serialized_end=326
+  _globals['_RENEWREQUEST']._serialized_start=328
+  _globals['_RENEWREQUEST']._serialized_end=428
+  _globals['_RENEWRESPONSE']._serialized_start=430
+  _globals['_RENEWRESPONSE']._serialized_end=530
+  _globals['_ENROLLMENTSERVICE']._serialized_start=533
+  _globals['_ENROLLMENTSERVICE']._serialized_end=675
 # @@protoc_insertion_point(module_scope)

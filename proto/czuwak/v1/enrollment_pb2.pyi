@@ -61,6 +61,7 @@ class EnrollResponse(_message.Message):
     CA_CERTIFICATES_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
     COLLECTOR_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_APPROVAL_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     certificate: _builtins.str
     """PEM."""
@@ -69,6 +70,8 @@ class EnrollResponse(_message.Message):
     """The name the collector gave this host; may differ from its hostname."""
     collector: _builtins.str
     """host:port of the agents' listener."""
+    waits_for_approval: _builtins.bool
+    """The identity is given, but its streams are refused until a person has approved the host."""
     def __init__(
         self,
         *,
@@ -77,11 +80,73 @@ class EnrollResponse(_message.Message):
         ca_certificates: _builtins.str = ...,
         host: _builtins.str = ...,
         collector: _builtins.str = ...,
+        waits_for_approval: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ca_certificates", b"ca_certificates", "certificate", b"certificate", "collector", b"collector", "host", b"host"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "ca_certificates", b"ca_certificates", "certificate", b"certificate", "collector", b"collector", "host", b"host", "waits_for_approval", b"waits_for_approval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrollResponse: _TypeAlias = EnrollResponse  # noqa: Y015
+
+@_typing.final
+class RenewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CSR_DER_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    MACHINE_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.str
+    """PEM; the newest certificate the agent holds."""
+    csr_der: _builtins.bytes
+    """PKCS #10, DER, for the new key. Every name in it is ignored; its signature proves that key."""
+    signature: _builtins.bytes
+    """ECDSA with SHA-256 by the old key over "czuwak renew 1\\n" followed by csr_der."""
+    machine_fingerprint: _builtins.str
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.str = ...,
+        csr_der: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        machine_fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "csr_der", b"csr_der", "machine_fingerprint", b"machine_fingerprint", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewRequest: _TypeAlias = RenewRequest  # noqa: Y015
+
+@_typing.final
+class RenewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CA_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.str
+    """PEM."""
+    ca_certificates: _builtins.str
+    not_before: _builtins.float
+    """Unix seconds."""
+    not_after: _builtins.float
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.str = ...,
+        ca_certificates: _builtins.str = ...,
+        not_before: _builtins.float = ...,
+        not_after: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificates", b"ca_certificates", "certificate", b"certificate", "not_after", b"not_after", "not_before", b"not_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewResponse: _TypeAlias = RenewResponse  # noqa: Y015

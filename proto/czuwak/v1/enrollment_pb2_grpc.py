@@ -39,6 +39,11 @@ class EnrollmentServiceStub(object):
                 request_serializer=czuwak_dot_v1_dot_enrollment__pb2.EnrollRequest.SerializeToString,
                 response_deserializer=czuwak_dot_v1_dot_enrollment__pb2.EnrollResponse.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/czuwak.v1.EnrollmentService/Renew',
+                request_serializer=czuwak_dot_v1_dot_enrollment__pb2.RenewRequest.SerializeToString,
+                response_deserializer=czuwak_dot_v1_dot_enrollment__pb2.RenewResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollmentServiceServicer(object):
@@ -52,6 +57,14 @@ class EnrollmentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Renew(self, request, context):
+        """Trades a certificate that is known and not revoked, valid or expired for a while, for a new one of the same
+        identity. Its key proves itself by the signature; a repeated request with the same new key gets the same answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrollmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -59,6 +72,11 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
                     servicer.Enroll,
                     request_deserializer=czuwak_dot_v1_dot_enrollment__pb2.EnrollRequest.FromString,
                     response_serializer=czuwak_dot_v1_dot_enrollment__pb2.EnrollResponse.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=czuwak_dot_v1_dot_enrollment__pb2.RenewRequest.FromString,
+                    response_serializer=czuwak_dot_v1_dot_enrollment__pb2.RenewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -88,6 +106,33 @@ class EnrollmentService(object):
             '/czuwak.v1.EnrollmentService/Enroll',
             czuwak_dot_v1_dot_enrollment__pb2.EnrollRequest.SerializeToString,
             czuwak_dot_v1_dot_enrollment__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/czuwak.v1.EnrollmentService/Renew',
+            czuwak_dot_v1_dot_enrollment__pb2.RenewRequest.SerializeToString,
+            czuwak_dot_v1_dot_enrollment__pb2.RenewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class EnrollmentServiceStub:
     """Trades a join token and a signing request for a certificate. The same enrolment_id with the same key gives
     the same identity again, so a lost reply costs nothing.
     """
+    Renew: _grpc.UnaryUnaryMultiCallable[_enrollment_pb2.RenewRequest, _enrollment_pb2.RenewResponse]
+    """Trades a certificate that is known and not revoked, valid or expired for a while, for a new one of the same
+    identity. Its key proves itself by the signature; a repeated request with the same new key gets the same answer.
+    """
 
 @_typing.type_check_only
 class EnrollmentServiceAsyncStub(EnrollmentServiceStub):
@@ -42,6 +46,10 @@ class EnrollmentServiceAsyncStub(EnrollmentServiceStub):
     Enroll: _aio.UnaryUnaryMultiCallable[_enrollment_pb2.EnrollRequest, _enrollment_pb2.EnrollResponse]  # type: ignore[assignment]
     """Trades a join token and a signing request for a certificate. The same enrolment_id with the same key gives
     the same identity again, so a lost reply costs nothing.
+    """
+    Renew: _aio.UnaryUnaryMultiCallable[_enrollment_pb2.RenewRequest, _enrollment_pb2.RenewResponse]  # type: ignore[assignment]
+    """Trades a certificate that is known and not revoked, valid or expired for a while, for a new one of the same
+    identity. Its key proves itself by the signature; a repeated request with the same new key gets the same answer.
     """
 
 class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -53,6 +61,16 @@ class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_enrollment_pb2.EnrollResponse, _abc.Awaitable[_enrollment_pb2.EnrollResponse]]:
         """Trades a join token and a signing request for a certificate. The same enrolment_id with the same key gives
         the same identity again, so a lost reply costs nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _enrollment_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_pb2.RenewResponse, _abc.Awaitable[_enrollment_pb2.RenewResponse]]:
+        """Trades a certificate that is known and not revoked, valid or expired for a while, for a new one of the same
+        identity. Its key proves itself by the signature; a repeated request with the same new key gets the same answer.
         """
 
 def add_EnrollmentServiceServicer_to_server(servicer: EnrollmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

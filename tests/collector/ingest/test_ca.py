@@ -88,8 +88,8 @@ def test_an_agent_gets_the_fixed_profile(authority: ca.Authority) -> None:
     certificate.verify_directly_issued_by(authority.certificate)
     assert ca.agent_of(certificate) == "0f3c"
     assert made.serial == ca.serial_of(certificate)
-    assert made.not_after == AT + 365 * 86400
-    assert certificate.not_valid_after_utc == dt.datetime.fromtimestamp(AT + 365 * 86400, dt.UTC)
+    assert (made.not_before, made.not_after) == (AT - 86400, AT + 30 * 86400)
+    assert certificate.not_valid_after_utc == dt.datetime.fromtimestamp(AT + 30 * 86400, dt.UTC)
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
@@ -140,5 +140,18 @@ def test_a_listener_presents_names_addresses_and_the_authority(authority: ca.Aut
     assert names.get_values_for_type(x509.DNSName) == ["czuwak.example"]
     assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert root == authority.certificate
-    assert made.not_after == AT + 365 * 86400
+    assert made.not_after == AT + 90 * 86400
     assert ca.agent_of(leaf) is None
+
+
+def test_a_short_certificate_begins_only_a_little_before_it_is_made(tmp_path: Path) -> None:
+    ca.create(tmp_path / "ca", at=AT)
+    short = ca.load(tmp_path / "ca", agent_seconds=60.0)
+    made = short.sign_agent(csr(ec.generate_private_key(ec.SECP256R1())), "0f3c", AT)
+    assert (made.not_before, made.not_after) == (AT - 2, AT + 60)
+
+
+def test_nothing_outlives_the_authority(authority: ca.Authority) -> None:
+    late = AT + 3651 * 86400
+    made = authority.sign_agent(csr(ec.generate_private_key(ec.SECP256R1())), "0f3c", late)
+    assert made.not_after == authority.not_after == authority.server_certificate(["pc1"], late).not_after
