@@ -21,7 +21,7 @@ from collector.errors import CollectorError, UsageError
 STANDARD = "/etc/czuwak/czuwak.toml"
 CLASSES = ("server", "workstation", "laptop", "kiosk")
 ROLES = ("technician", "admin")
-SCOPES = ("tickets:read", "tickets:write", "hosts:read")
+SCOPES = ("tickets:read", "tickets:write", "hosts:read", "hosts:write")
 MOST = 1_000_000  # of anything counted: uses, hours
 
 

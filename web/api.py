@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from collector.intake import Intake
 from collector.store import Store, StoreError
 from collector.tickets.text import clean
+from web import host_resources as h
 from web import problem
 from web import resources as r
 from web.bearer import admit
@@ -24,15 +25,16 @@ Methods = Mapping[str, tuple[str, Handler]]  # method -> (scope, handler); no sc
 
 MAX_BODY = 64 * 1024  # bytes
 ACCEPTED = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-READ, WRITE, HOSTS = "tickets:read", "tickets:write", "hosts:read"
+READ, WRITE, HOSTS, EDIT = "tickets:read", "tickets:write", "hosts:read", "hosts:write"
 ROUTES: tuple[tuple[str, Methods], ...] = (
     ("/openapi.json", {"GET": ("", r.describe)}),
     ("/v1/tickets", {"GET": (READ, r.list_tickets), "POST": (WRITE, r.open_ticket)}),
     ("/v1/tickets/<number>", {"GET": (READ, r.read_ticket), "PATCH": (WRITE, r.change_ticket)}),
     ("/v1/tickets/<number>/comments", {"GET": (READ, r.list_comments), "POST": (WRITE, r.add_comment)}),
-    ("/v1/hosts", {"GET": (HOSTS, r.list_hosts)}),
-    ("/v1/hosts/<id>", {"GET": (HOSTS, r.read_host)}),
-    ("/v1/sd", {"GET": (HOSTS, r.discover)}),
+    ("/v1/hosts", {"GET": (HOSTS, h.list_hosts)}),
+    ("/v1/hosts/<id>", {"GET": (HOSTS, h.read_host), "PATCH": (EDIT, h.change_host)}),
+    ("/v1/hosts/<id>/comments", {"GET": (HOSTS, h.list_comments), "POST": (EDIT, h.add_comment)}),
+    ("/v1/sd", {"GET": (HOSTS, h.discover)}),
 )
 
 

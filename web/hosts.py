@@ -1,15 +1,19 @@
 """The computers: who is there, and one computer's page with its live values, timeline and open tickets."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, g, render_template, request, url_for
+from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
 
-from collector.store import hosts, search, tickets
+from collector.store import host_edits, hosts, search, tickets
+from collector.store.host_edits import CHANGED, LONGEST_SITE, NOTE, HostEdit
 from collector.store.hosts import Host, HostEvent
+from collector.tickets.errors import Invalid
 from collector.tickets.query import Field, Query, Term
+from web import frame, words
 from web import vitals as vital
-from web import words
 from web.live import Unavailable
 from web.settings import parts
 from web.translate import gettext as _
@@ -21,11 +25,13 @@ _EVENTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a host's timeline."""
+    """One line of a host's timeline; `text` and `who` are of a person's note."""
 
     at: float
     sentence: str
     mood: str
+    text: str = ""
+    who: str = ""
 
 
 def blueprint() -> Blueprint:
@@ -34,6 +40,8 @@ def blueprint() -> Blueprint:
     pages.add_url_rule("/hosts", "index", index)
     pages.add_url_rule("/hosts/<host_id>", "show", show)
     pages.add_url_rule("/hosts/<host_id>/vitals", "vitals", vitals)
+    pages.add_url_rule("/hosts/<host_id>/note", "note", note, methods=["POST"])
+    pages.add_url_rule("/hosts/<host_id>/edit", "edit", edit, methods=["POST"])
     return pages
 
 
@@ -70,7 +78,43 @@ def show(host_id: str) -> str:
         events=[_line(event) for event in events],
         tickets=[ticket for ticket in found.tickets if ticket.host_id == host.id],
         vitals=_vitals(host),
+        key=secrets.token_urlsafe(16),
+        may_edit=_may_edit(host),
+        classes=host_edits.CLASSES,
+        longest_site=LONGEST_SITE,
     )
+
+
+def note(host_id: str) -> Response:
+    """A person's words on the host's timeline; a form that is sent twice adds them once."""
+    here, host = parts(), _find(host_id)
+    key = request.form.get("key", "")[:64] or None
+    try:
+        with here.store.write() as conn:
+            host_edits.add_note(conn, host.id, request.form.get("text", ""), frame.actor(), here.now(), key=key)
+    except Invalid:
+        flash(_("The text is empty or too long; nothing was saved."), "error")
+    return redirect(url_for("hosts.show", host_id=host.id), code=303)
+
+
+def edit(host_id: str) -> Response:
+    """Another name, site or class, by an administrator; refused where somebody was faster."""
+    here, host = parts(), _find(host_id)
+    if not _may_edit(host):
+        abort(403)
+    form, back = request.form, redirect(url_for("hosts.show", host_id=host.id), code=303)
+    try:
+        wanted = HostEdit(form.get("name"), form.get("site"), form.get("class"))
+    except Invalid as wrong:
+        flash(_wrong(wrong), "error")
+        return back
+    done = None
+    if form.get("version", type=int) == host.version:
+        with here.store.write() as conn:
+            done = host_edits.edit_host(conn, host, wanted, frame.actor(), here.now())
+    if done is None:
+        flash(_("Somebody changed this computer meanwhile; nothing was saved. Look again."), "error")
+    return back
 
 
 def vitals(host_id: str) -> str:
@@ -87,6 +131,16 @@ def _find(host_id: str) -> Host:
     return host
 
 
+def _may_edit(host: Host) -> bool:
+    return bool(g.user.role == "admin") and host.retired_at is None
+
+
+def _wrong(wrong: Invalid) -> str:
+    if wrong.field == "name":
+        return _("A computer's name has letters, digits, dots, hyphens and underscores only; nothing was saved.")
+    return _("The site is too long, or the class is none; nothing was saved.")
+
+
 def _vitals(host: Host) -> vital.Vitals | None:
     found = vital.read(parts().live, host.instance)
     return None if isinstance(found, Unavailable) else found
@@ -94,6 +148,10 @@ def _vitals(host: Host) -> vital.Vitals | None:
 
 def _line(event: HostEvent) -> Line:
     moods = {"away_unexplained": "alarm", "online": "good", "unknown": "unsure", "condition_over": "good"}
+    if event.kind == NOTE:
+        return Line(event.at, _("note"), "", str(event.detail.get("text", "")), str(event.detail.get("by", "")))
+    if event.kind == CHANGED:
+        return Line(event.at, _changed(event.detail.get("changes")), "", who=str(event.detail.get("by", "")))
     presence = str(event.detail.get("presence", event.kind))
     return Line(event.at, _sentence(event.kind, presence, event.detail), moods.get(presence, ""))
 
@@ -129,3 +187,15 @@ def _whole(value: object) -> int:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _changed(changes: object) -> str:
+    """What a person changed, as one sentence."""
+    names = {"name": _("Name"), "site": _("Site"), "class": _("Class")}
+    told = []
+    for field, pair in changes.items() if isinstance(changes, Mapping) else ():
+        old, new = (str(pair.get(side, "")) if isinstance(pair, Mapping) else "" for side in ("from", "to"))
+        if field == "class":
+            old, new = (str(words.CLASS.get(each, each)) for each in (old, new))
+        told.append(f"{names.get(str(field), str(field))}: {old or '-'} → {new or '-'}")
+    return ", ".join(told)

@@ -8,13 +8,27 @@ from web.schemas import Plain, reference, schemas, text
 DESCRIPTION = """Tickets and hosts of Czuwak. Send `Authorization: Bearer <token>`; a token sees its companies.
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC. Lists are paged by `Link`, rel="next"."""
 NUMBER: Plain = {"name": "number", "in": "path", "required": True, "schema": {"type": "string"}}
+IDENTITY: Plain = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+KEY: Plain = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
+MATCH: Plain = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "The ETag it was read with; `*` changes it whatever it is now",
+}
+PATCHES = ("application/json", "application/merge-patch+json")
 REFUSALS: Mapping[int, str] = {
     400: "The body is no JSON",
     401: "No token, or one that is unknown, expired or revoked",
     403: "The token lacks the scope",
     404: "Not here, or not of the token's companies",
-    409: "The ticket's state does not allow it",
-    412: "Somebody changed it since; `current` is the ticket as it is now",
+    409: "Its state does not allow it",
+    412: "Somebody changed it since; `current` is how it is now",
     413: "The body is longer than 64 KiB",
     415: "The body is compressed or no JSON",
     422: "Fields or parameters were refused; `errors` names each one",
@@ -53,7 +67,8 @@ def paths() -> Plain:
         "/v1/tickets/{number}": {"get": read_ticket(), "patch": change_ticket()},
         "/v1/tickets/{number}/comments": {"get": list_comments(), "post": add_comment()},
         "/v1/hosts": {"get": list_hosts()},
-        "/v1/hosts/{id}": {"get": read_host()},
+        "/v1/hosts/{id}": {"get": read_host(), "patch": change_host()},
+        "/v1/hosts/{id}/comments": {"get": list_host_comments(), "post": add_host_comment()},
         "/v1/sd": {"get": discover()},
     }
 
@@ -85,8 +100,7 @@ def list_tickets() -> Plain:
 
 def open_ticket() -> Plain:
     """POST /v1/tickets."""
-    key: Plain = {"name": "Idempotency-Key", "in": "header", "schema": {**text(), "minLength": 1, "maxLength": 128}}
-    parameters: list[Plain] = [{**key, "description": "The same key again gives the same ticket and opens none"}]
+    parameters: list[Plain] = [{**KEY, "description": "The same key again gives the same ticket and opens none"}]
     done = answer("The ticket", "Ticket", {"Location": header("Its address"), "ETag": header("Its version")})
     responses = {"201": done, **problems(400, 413, 415, 422)}
     return operation("openTicket", "Open a ticket", "tickets:write", responses, parameters, body("NewTicket"))
@@ -101,16 +115,10 @@ def read_ticket() -> Plain:
 
 def change_ticket() -> Plain:
     """PATCH /v1/tickets/{number}."""
-    match: Plain = {"name": "If-Match", "in": "header", "required": True, "schema": text()}
-    parameters: list[Plain] = [
-        NUMBER,
-        {**match, "description": "The ETag it was read with; `*` changes it whatever it is now"},
-    ]
     done = answer("The ticket as it is now", "Ticket", {"ETag": header("Its new version")})
     responses = {"200": done, **problems(400, 404, 409, 412, 413, 415, 422, 428)}
-    kinds = ("application/json", "application/merge-patch+json")
     return operation(
-        "changeTicket", "Change a ticket", "tickets:write", responses, parameters, body("TicketPatch", kinds)
+        "changeTicket", "Change a ticket", "tickets:write", responses, [NUMBER, MATCH], body("TicketPatch", PATCHES)
     )
 
 
@@ -134,10 +142,30 @@ def list_hosts() -> Plain:
 
 def read_host() -> Plain:
     """GET /v1/hosts/{id}."""
-    identity: Plain = {"name": "id", "in": "path", "required": True, "schema": text()}
+    done = answer("The host", "Host", {"ETag": header("Its version, for If-Match")})
+    return operation("readHost", "One host", "hosts:read", {"200": done, **problems(404)}, [IDENTITY])
+
+
+def change_host() -> Plain:
+    """PATCH /v1/hosts/{id}."""
+    done = answer("The host as it is now", "Host", {"ETag": header("Its new version")})
+    responses = {"200": done, **problems(400, 404, 409, 412, 413, 415, 422, 428)}
     return operation(
-        "readHost", "One host", "hosts:read", {"200": answer("The host", "Host"), **problems(404)}, [identity]
+        "changeHost", "Change a host", "hosts:write", responses, [IDENTITY, MATCH], body("HostPatch", PATCHES)
     )
+
+
+def list_host_comments() -> Plain:
+    """GET /v1/hosts/{id}/comments."""
+    responses = {"200": answer("Oldest first", "HostCommentList"), **problems(404)}
+    return operation("listHostComments", "Notes on a host's timeline", "hosts:read", responses, [IDENTITY])
+
+
+def add_host_comment() -> Plain:
+    """POST /v1/hosts/{id}/comments."""
+    once: Plain = {**KEY, "description": "The same key again gives the same note and adds none"}
+    responses = {"201": answer("The note", "HostComment"), **problems(400, 404, 413, 415, 422)}
+    return operation("addHostComment", "Add a note", "hosts:write", responses, [IDENTITY, once], body("NewHostComment"))
 
 
 def discover() -> Plain:

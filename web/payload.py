@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import Request
 
-from collector.store.hosts import Host
+from collector.store.hosts import Host, HostEvent
 from collector.tickets.entry import EntryKind, TicketEvent
 from collector.tickets.ticket import Kind, Level, Status, Ticket
 from web.problem import Fault, Problem
@@ -101,6 +101,17 @@ def host(value: Host) -> dict[str, object]:
         "retired_at": moment(value.retired_at),
         "agent_version": value.agent_version,
         "facts": dict(value.facts),
+        "version": value.version,
+    }
+
+
+def note(event: HostEvent) -> dict[str, object]:
+    """What somebody wrote of a host."""
+    return {
+        "id": event.id,
+        "at": moment(event.at),
+        "author": str(event.detail.get("by", "")),
+        "text": str(event.detail.get("text", "")),
     }
 
 

@@ -1,4 +1,4 @@
-"""Tickets, comments, hosts and discovery as the HTTP interface reads and changes them. Routes are not here."""
+"""Tickets and their comments as the HTTP interface reads and changes them. Routes are not here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,6 @@ from web.bearer import Caller
 from web.problem import Fault, Problem
 from web.settings import Parts
 
-AGENT_PORT = 19115
 PAGE = 50
 MAX_KEY = 128
 LIST = "/api/v1/tickets"
@@ -78,13 +77,10 @@ def list_tickets(parts: Parts, caller: Caller) -> Response:
 
 def open_ticket(parts: Parts, caller: Caller) -> Response:
     """POST /api/v1/tickets; the same Idempotency-Key gives the same ticket again."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(clean(key)) <= MAX_KEY:
-        raise Problem(422, f"Idempotency-Key must have 1 to {MAX_KEY} characters.")
+    once = idempotency_key(caller)
     given = payload.fields(request, NEW_TICKET, required=("title",))
     host = host_named(parts, caller, given.pop("host", None))
     company = company_named(parts, caller, given.pop("company", None), host)
-    once = None if key is None else f"{caller.token_id}:{clean(key)}"
     try:
         new = NewTicket(company=company, source=Source.API, host_id=host.id if host else None, **given)
         ticket = parts.intake.open_by_person(new, caller.actor, parts.now(), idempotency_key=once, scope=caller.scope)
@@ -103,11 +99,7 @@ def read_ticket(parts: Parts, caller: Caller, number: str) -> Response:
 
 def change_ticket(parts: Parts, caller: Caller, number: str) -> Response:
     """PATCH /api/v1/tickets/{number}: all of the fields or none of them."""
-    if "If-Match" not in request.headers:
-        raise Problem(428, "Send If-Match with the ETag you read, so that nobody's change is lost; `*` means whatever.")
-    given = payload.fields(request, PATCH)
-    if not given:
-        raise Problem(422, "The body names no field; nothing was changed.", faults=[Fault("must name a field", "#")])
+    given = patch(PATCH)
     ticket = find(parts, caller, number)
     if not request.if_match.contains(str(ticket.version)):
         raise lost_update(parts, ticket)
@@ -133,30 +125,6 @@ def add_comment(parts: Parts, caller: Caller, number: str) -> Response:
     return done(payload.comment(said[-1]), 201)
 
 
-def list_hosts(parts: Parts, caller: Caller) -> Response:
-    """GET /api/v1/hosts."""
-    with parts.store.read() as connection:
-        found = hosts.hosts(connection, scope=caller.scope, text=clean(request.args.get("q", "")) or None)
-    return done({"hosts": [payload.host(each) for each in found]})
-
-
-def read_host(parts: Parts, caller: Caller, id: str) -> Response:  # noqa: A002 - the address' own name
-    """GET /api/v1/hosts/{id}."""
-    with parts.store.read() as connection:
-        found = hosts.host(connection, id, caller.scope)
-    if found is None:
-        raise Problem(404, "There is no such host for this token.")
-    return done(payload.host(found))
-
-
-def discover(parts: Parts, caller: Caller) -> Response:
-    """GET /api/v1/sd: every agent's own page, for Prometheus' http_sd_configs."""
-    port = whole("port", AGENT_PORT, 65535)
-    with parts.store.read() as connection:
-        found = hosts.hosts(connection, scope=caller.scope)
-    return done([payload.target(each, port) for each in found])
-
-
 def find(parts: Parts, caller: Caller, number: str) -> Ticket:
     """The ticket, or 404 where this token has none of that number."""
     with parts.store.read() as connection:
@@ -164,6 +132,24 @@ def find(parts: Parts, caller: Caller, number: str) -> Ticket:
     if ticket is None:
         raise missing()
     return ticket
+
+
+def patch(readers: Mapping[str, payload.Reader]) -> dict[str, Any]:
+    """The fields of a PATCH, at least one, sent with If-Match. Raises Problem 422 or 428."""
+    if "If-Match" not in request.headers:
+        raise Problem(428, "Send If-Match with the ETag you read, so that nobody's change is lost; `*` means whatever.")
+    given = payload.fields(request, readers)
+    if not given:
+        raise Problem(422, "The body names no field; nothing was changed.", faults=[Fault("must name a field", "#")])
+    return given
+
+
+def idempotency_key(caller: Caller) -> str | None:
+    """The request's key, of this token alone. Raises Problem 422."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(clean(key)) <= MAX_KEY:
+        raise Problem(422, f"Idempotency-Key must have 1 to {MAX_KEY} characters.")
+    return None if key is None else f"{caller.token_id}:{clean(key)}"
 
 
 def act(parts: Parts, caller: Caller, ticket: Ticket, doing: Sequence[Action], *, version: int | None = None) -> Ticket:

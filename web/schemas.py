@@ -1,5 +1,6 @@
 """The shapes of the HTTP interface as JSON Schema, for the OpenAPI document: plain data."""
 
+from collector.store.host_edits import CLASSES, LONGEST_SITE
 from collector.tickets.ticket import Kind, Level, Priority, Source, Status
 
 Plain = dict[str, object]
@@ -26,6 +27,10 @@ def schemas() -> Plain:
             {"text": {**text(), "minLength": 1}, "public": {**FLAG, "default": False}}, required=("text",)
         ),
         "Host": record(host_fields()),
+        "HostPatch": {**record(host_patch_fields(), required=()), "minProperties": 1},
+        "HostComment": record({"id": {"type": "integer"}, "at": TIME, "author": text(), "text": text()}),
+        "HostCommentList": record({"comments": listed("HostComment")}),
+        "NewHostComment": record({"text": {**text(), "minLength": 1, "maxLength": 20_000}}),
         "HostList": record({"hosts": listed("Host")}),
         "TargetGroups": {
             "type": "array",
@@ -112,7 +117,17 @@ def host_fields() -> Plain:
     )
     times = ("presence_since", "last_seen", "first_seen", "retired_at")
     facts: Plain = {"facts": {"type": "object", "description": "What the agent says of its computer"}}
-    return {**{name: text() for name in names}, **{name: nullable(TIME) for name in times}, **facts}
+    version: Plain = {"version": {"type": "integer", "minimum": 1, "description": "+1 by each PATCH, not by presence"}}
+    return {**{name: text() for name in names}, **{name: nullable(TIME) for name in times}, **facts, **version}
+
+
+def host_patch_fields() -> Plain:
+    """What may be changed of a host; its next stream is stamped with it."""
+    return {
+        "name": {**text(), "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$"},
+        "site": {**text(), "maxLength": LONGEST_SITE},
+        "class": {**text(), "enum": list(CLASSES)},
+    }
 
 
 def problem_schema() -> Plain:

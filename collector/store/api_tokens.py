@@ -13,7 +13,7 @@ from collector.store.errors import StoreError
 from collector.store.hosts import Scope
 from collector.tickets.text import NAME, line
 
-SCOPES = frozenset({"tickets:read", "tickets:write", "hosts:read"})
+SCOPES = frozenset({"tickets:read", "tickets:write", "hosts:read", "hosts:write"})
 _USED_EVERY = 60.0  # seconds between two notes of use: reading stays reading
 
 

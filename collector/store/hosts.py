@@ -60,6 +60,7 @@ class Host:
     collector_id: str | None = None  # who holds its session
     approved_at: float | None = None  # None: streams are refused until a person says yes
     same_as: str | None = None  # host id it may be again, by its hardware
+    version: int = 1  # of what a person may change
 
 
 @dataclass(frozen=True, slots=True)

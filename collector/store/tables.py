@@ -151,6 +151,7 @@ host = Table(
     _text("collector_id", null=True),  # who holds its session
     _time("approved_at", null=True),  # NULL: a person has yet to say that this host may stream
     _text("same_as", null=True),  # the host it may be again, by its hardware: "same machine?"
+    Column("version", Integer, nullable=False, server_default="1"),  # +1 by each change a person makes
     UniqueConstraint("instance"),
     Index(None, "company_id", "name"),
     Index(
@@ -169,7 +170,9 @@ host_event = Table(
     _time("at"),
     _text("kind"),
     _json("detail"),
+    _text("request_key", null=True),  # of a program's note: the same key again adds none
     Index(None, "host_id", "at"),
+    Index("uq_host_event_request", "host_id", "request_key", unique=True),
 )
 
 join_token = Table(

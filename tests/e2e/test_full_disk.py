@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from tests.e2e.plant import Plant, planted, until
 
+PASSWORD = "correct horse battery"
 RULES = """\
 groups:
   - name: files
@@ -52,6 +55,38 @@ def posted(site: Plant, title: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+class Reader:
+    """A person who has logged in on the pages and sends forms as a browser does, without JavaScript."""
+
+    def __init__(self, site: Plant) -> None:
+        self._url = site.url
+        self._open = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor()
+        ).open
+        (site.folder / "word").write_text(PASSWORD)
+        words = ("--config", str(site.config), "--password-file", str(site.folder / "word"))
+        site.command("user", "add", "anna", *words)
+        self._token = self.token("/login")
+        assert self.send("/login", login="anna", password=PASSWORD)[0] == 200
+        self._token = self.token("/help/keys")  # good for every form of this session
+
+    def token(self, path: str) -> str:
+        with self._open(self._url + path, timeout=20) as page:
+            found = re.search(r'name="csrf_token" value="([^"]+)"', page.read().decode())
+        assert found is not None
+        return found[1]
+
+    def send(self, path: str, **form: str) -> tuple[int, str, str]:
+        """Status, kind and text of what a form is answered with."""
+        body = urllib.parse.urlencode({"csrf_token": self._token, **form}).encode()
+        try:
+            with self._open(self._url + path, body, timeout=20) as answer:
+                return int(answer.status), str(answer.headers["Content-Type"]), str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, str(error.headers["Content-Type"]), error.read().decode()
+
+
 def filled(disk: Path) -> Path:
     """Takes every byte that is left."""
     path = disk / "fill"
@@ -79,11 +114,17 @@ def test_a_full_disk_refuses_pages_holds_acks_and_loses_nothing(site: Plant, dis
     site.enrol("host", probes=f'textfiles = "{flags}"')
     until("the host streams", lambda: number(site, "czuwak_agent_batches_acked_total") > 1)
     assert posted(site, "before")[0] == 201
+    anna = Reader(site)
+    form = {"title": "By hand", "company": "test", "kind": "request", "source": "phone", "impact": "2", "urgency": "2"}
     before = site.pids()
 
     room = filled(disk)
     (flags / "flag.prom").write_text("demo_flag 1\n")
-    until("the pages refuse to save", lambda: posted(site, "during")[0] == 503)
+    until("the interface refuses to save", lambda: posted(site, "during")[0] == 503)
+    status, kind, page = anna.send("/tickets/new", key="once", **form)
+    assert (status, kind) == (503, "text/html; charset=utf-8")
+    assert "<h1>The database does not answer</h1>" in page
+    assert "Nothing was saved" in page
     until("ingest says so", lambda: "disk is full" in str(site.lines("engine_failed")))
     until("batches wait", lambda: number(site, "czuwak_agent_spool_batches") >= 4)
     assert site.get("/-/healthy") is not None
@@ -93,6 +134,9 @@ def test_a_full_disk_refuses_pages_holds_acks_and_loses_nothing(site: Plant, dis
     opened = site.ticket("FlagIsUp")
     assert opened["occurrences"] == 1
     assert posted(site, "during")[0] == 201
+    for _ in range(2):
+        assert anna.send("/tickets/new", key="once", **form)[0] == 200
+    assert json.loads(site.get("/api/v1/tickets?q=%22By+hand%22") or "{}")["total"] == 1
     until("no batch waits", lambda: number(site, "czuwak_agent_spool_batches") <= 1)
     assert number(site, "czuwak_agent_batches_dropped_total") == 0
     assert len(site.tickets("FlagIsUp")) == 1

@@ -6,7 +6,8 @@ import pytest
 
 from collector.alerts.alert import EventKind
 from collector.intake import Intake
-from collector.store import Store, hosts
+from collector.store import Store, host_edits, hosts
+from collector.store.host_edits import HostEdit
 from collector.tickets.action import Action, Comment, Move, SetQueue
 from collector.tickets.ticket import Actor, Kind, NewTicket, Source, Status
 from tests.web import seed
@@ -84,6 +85,8 @@ def test_hostile_words_are_only_words(
         )
         hosts.set_presence(conn, host.id, gen, payload, payload, at, None)
         hosts.add_host_event(conn, host.id, at, payload, {"presence": payload, "reason": payload})
+        host_edits.add_note(conn, host.id, payload, Actor(None, payload), at)
+        host_edits.edit_host(conn, host, HostEdit(site=payload[:90]), Actor(None, payload), at)
     here = browser("anna")
     form = {"title": rule, "requester": rule, "description": rule, "host": rule, "company": rule}
     choices = {"source": "phone", "kind": "request", "impact": "1", "urgency": "1"}

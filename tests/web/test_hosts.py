@@ -58,6 +58,77 @@ def test_a_retired_host_is_not_in_the_list_but_has_its_page(browser: Visit, stor
     assert anna.get("/hosts/id-srv-app-03").status_code == 200
 
 
+HOST = "/hosts/id-srv-db-02"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "Site: Wrocław → Łódź, Class: server → kiosk"), ("pl", "Oddział: Wrocław → Łódź, Rodzaj: serwer → kiosk")],
+)
+def test_an_administrator_moves_a_computer_and_the_timeline_tells(browser: Visit, language: str, said: str) -> None:
+    admin = browser("admin")
+    admin.send("/preferences", {"language": language})
+    form = {"version": "1", "name": "srv-db-02", "site": "Łódź", "class": "kiosk"}
+    assert admin.send(f"{HOST}/edit", form, page=HOST).status_code == 303
+    page = admin.get(HOST).text
+    assert f"<b><bdi>Łucja Żak</bdi></b> <bdi>{said}</bdi>" in page
+    assert 'name="version" value="2"' in page
+    assert '<option value="kiosk" selected>' in page
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"version": "7", "site": "x"}, "Somebody changed this computer meanwhile"),
+        ({"site": "x"}, "Somebody changed this computer meanwhile"),
+        ({"version": "1", "name": "a b"}, "A computer&#39;s name has letters"),
+        ({"version": "1", "class": "mainframe"}, "The site is too long, or the class is none"),
+        ({"version": "1", "site": "x" * 101}, "The site is too long, or the class is none"),
+    ],
+)
+def test_a_wrong_or_late_edit_saves_nothing_and_says_why(
+    browser: Visit, store: Store, form: dict[str, str], said: str
+) -> None:
+    admin = browser("admin")
+    admin.send(f"{HOST}/edit", form)
+    assert said in admin.get(HOST).text
+    with store.read() as conn:
+        host = hosts.host(conn, "id-srv-db-02", None)
+    assert host is not None
+    assert (host.site, host.class_, host.version) == ("Wrocław", "server", 1)
+
+
+def test_only_an_administrator_sees_the_form_and_nobody_edits_a_retired_host(
+    browser: Visit, store: Store, clock: Clock
+) -> None:
+    assert f"{HOST}/edit" not in browser("anna").get(HOST).text
+    admin = browser("admin")
+    assert f"{HOST}/edit" in admin.get(HOST).text
+    with store.write() as conn:
+        hosts.retire(conn, "id-srv-db-02", clock.at)
+    assert f"{HOST}/edit" not in admin.get(HOST).text
+    assert admin.send(f"{HOST}/edit", {"version": "1", "site": "x"}).status_code == 403
+
+
+def test_a_technician_adds_a_note_once_however_often_the_form_is_sent(browser: Visit) -> None:
+    anna = browser("anna")
+    for _ in range(2):
+        got = anna.send(f"{HOST}/note", {"text": "Wentylator <b>głośny</b>", "key": "one"}, page=HOST)
+        assert got.headers["Location"].endswith(HOST)
+    page = anna.get(HOST).text
+    assert page.count("Wentylator &lt;b&gt;głośny&lt;/b&gt;") == 1
+    assert '<li class="say note">' in page
+    anna.send(f"{HOST}/note", {"text": " "})
+    assert "The text is empty or too long" in anna.get(HOST).text
+
+
+def test_a_form_of_another_site_changes_nothing(browser: Visit) -> None:
+    admin = browser("admin")
+    for path in (f"{HOST}/note", f"{HOST}/edit"):
+        got = admin.client.post(path, data={"text": "x", "version": "1", "site": "x"})
+        assert got.status_code == 400
+
+
 def test_values_are_grouped_and_what_is_missing_is_left_out() -> None:
     def points(**values: float) -> tuple[Point, ...]:
         return tuple(

@@ -7,7 +7,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from collector.store.api_tokens import SCOPES
 from collector.tickets.ticket import Status
-from web import api, openapi, resources
+from web import api, host_resources, openapi, resources
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(openapi.document()))
 
@@ -42,6 +42,8 @@ def test_the_fields_of_a_body_are_those_that_are_read() -> None:
     assert set(schemas["NewTicket"]["properties"]) == set(resources.NEW_TICKET)
     assert set(schemas["TicketPatch"]["properties"]) == set(resources.PATCH)
     assert set(schemas["NewComment"]["properties"]) == set(resources.NEW_COMMENT)
+    assert set(schemas["HostPatch"]["properties"]) == set(host_resources.PATCH)
+    assert set(schemas["NewHostComment"]["properties"]) == set(host_resources.NEW_COMMENT)
 
 
 def test_the_states_are_the_products() -> None:

@@ -43,6 +43,14 @@ ROUTES = {
         ("GET", "/hosts/id-srv-app-03", 302, 404, 200, 200),
         ("GET", "/hosts/id-srv-db-02", 302, 200, 200, 200),
     ],
+    "hosts.note": [
+        ("POST", "/hosts/id-srv-app-03/note", 401, 404, 303, 303),
+        ("POST", "/hosts/id-srv-db-02/note", 401, 303, 303, 303),
+    ],
+    "hosts.edit": [
+        ("POST", "/hosts/id-srv-app-03/edit", 401, 404, 403, 303),
+        ("POST", "/hosts/id-srv-db-02/edit", 401, 403, 403, 303),
+    ],
     "hosts.vitals": [("GET", "/hosts/id-srv-app-03/vitals", 302, 404, 200, 200)],
 }
 OTHERS = ("api.", "health.")  # they have their own readers and their own table

@@ -29,6 +29,10 @@ def test_a_cookie_is_no_token(world: World) -> None:
         ("tickets:read", "PATCH", "/v1/tickets/CZ-2025-000001"),
         ("tickets:read", "POST", "/v1/tickets/CZ-2025-000001/comments"),
         ("tickets:write", "GET", "/v1/sd"),
+        ("hosts:read", "PATCH", "/v1/hosts/agent-a"),
+        ("hosts:read", "POST", "/v1/hosts/agent-a/comments"),
+        ("hosts:write", "GET", "/v1/hosts/agent-a/comments"),
+        ("tickets:write", "PATCH", "/v1/hosts/agent-a"),
     ],
 )
 def test_a_token_does_only_what_its_scopes_say(world: World, scope: str, method: str, path: str) -> None:
@@ -91,6 +95,10 @@ def test_another_companys_tickets_and_hosts_are_not_there(world: World) -> None:
     assert world.ask("POST", f"/v1/tickets/{theirs}/comments", token, json={"text": "x"}).status_code == 404
     assert [each["id"] for each in world.ask("GET", "/v1/hosts", token).get_json()["hosts"]] == ["agent-a"]
     assert world.ask("GET", "/v1/hosts/agent-b", token).status_code == 404
+    assert world.ask("GET", "/v1/hosts/agent-b/comments", token).status_code == 404
+    assert world.ask("POST", "/v1/hosts/agent-b/comments", token, json={"text": "x"}).status_code == 404
+    changed = world.ask("PATCH", "/v1/hosts/agent-b", token, json={"site": "x"}, headers={"If-Match": "*"})
+    assert changed.status_code == 404
     assert len(world.ask("GET", "/v1/sd", token).get_json()) == 1
 
 

@@ -1,10 +1,9 @@
-"""Tickets, comments and hosts as programs read and change them."""
+"""Tickets and comments as programs read and change them."""
 
 import json
 
 import pytest
 
-from collector.store import hosts
 from collector.tickets.action import Comment
 from tests.web.api.world import AT, PERSON, World
 
@@ -214,27 +213,3 @@ def test_comments_of_people_stand_beside_the_programs(world: World) -> None:
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x", "public": "yes"}, {"text": "x" * 20_001}])
 def test_a_comment_that_says_nothing_is_refused(world: World, body: dict[str, object]) -> None:
     assert world.ask("POST", f"/v1/tickets/{world.opened()}/comments", json=body).status_code == 422
-
-
-def test_a_host_tells_who_it_is_and_nothing_of_its_keys(world: World) -> None:
-    host = world.ask("GET", "/v1/hosts/agent-a").get_json()
-    assert (host["name"], host["company"], host["site"], host["class"]) == ("srv-1", "alfa", "main", "server")
-    assert host["first_seen"] == "2025-10-09T08:53:20.000Z"
-    assert not {"machine_fingerprint", "serial", "certificate_pem"} & set(host)
-
-
-def test_hosts_are_found_by_a_part_of_their_name(world: World) -> None:
-    assert [each["name"] for each in world.ask("GET", "/v1/hosts?q=SRV-2").get_json()["hosts"]] == ["srv-2"]
-    assert world.ask("GET", "/v1/hosts?q=%25").get_json()["hosts"] == []
-
-
-def test_prometheus_finds_every_host_that_is_not_retired(world: World) -> None:
-    groups = world.ask("GET", "/v1/sd?port=9100").get_json()
-    assert groups[0] == {
-        "targets": ["srv-1:9100"],
-        "labels": {"instance": "srv-1", "host": "srv-1", "company": "alfa", "site": "main", "class": "server"},
-    }
-    with world.store.write() as connection:
-        hosts.retire(connection, "agent-a", AT)
-    assert [each["targets"] for each in world.ask("GET", "/v1/sd").get_json()] == [["srv-2:19115"]]
-    assert world.ask("GET", "/v1/sd?port=70000").status_code == 422

@@ -17,7 +17,7 @@ from web import openapi
 
 AT = 1_760_000_000.0  # 2025-10-09T08:53:20Z
 DOCUMENT = json.loads(json.dumps(openapi.document()))
-ALL = ("tickets:read", "tickets:write", "hosts:read")
+ALL = ("tickets:read", "tickets:write", "hosts:read", "hosts:write")
 PERSON = Actor(None, "Ewa")
 
 

@@ -20,6 +20,9 @@ def upgrade() -> None:
     op.add_column("host", sa.Column("collector_id", sa.Text(), nullable=True))
     op.add_column("host", sa.Column("approved_at", sa.Double(), nullable=True))
     op.add_column("host", sa.Column("same_as", sa.Text(), nullable=True))
+    op.add_column("host", sa.Column("version", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("host_event", sa.Column("request_key", sa.Text(), nullable=True))
+    op.create_index("uq_host_event_request", "host_event", ["host_id", "request_key"], unique=True)
     # Whoever streams today needs nobody's word for it.
     op.execute("UPDATE host SET approved_at = first_seen")
     op.add_column("join_token", sa.Column("approval", sa.Boolean(), nullable=False, server_default=sa.false()))
