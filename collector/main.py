@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from collector import config
+from collector.bench import options
 from collector.errors import CollectorError, UsageError
 
 STANDARD = "/etc/czuwak/czuwak.toml"
@@ -66,6 +67,7 @@ def build() -> argparse.ArgumentParser:
     _hosts(commands)
     _database(commands)
     _rules(commands)
+    _bench(commands)
     return parser
 
 
@@ -185,6 +187,15 @@ def _rules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _config(p)
 
 
+def _bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    group = commands.add_parser("bench", help="how much an installation bears").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    p = group.add_parser("swarm", help="many agents' real streams against a collector; prints one JSON object")
+    options.swarm(p)
+    p.set_defaults(run=_run_swarm, log="ERROR")
+
+
 def _rules_action(
     group: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
 ) -> argparse.ArgumentParser:
@@ -197,6 +208,12 @@ def _rules_action(
     _json(p)
     p.set_defaults(run=run, log="ERROR")
     return p
+
+
+def _run_swarm(args: argparse.Namespace) -> int:
+    from collector.bench import swarm  # noqa: PLC0415 - loaded only when asked for
+
+    return swarm.run(args)
 
 
 def _run_demo(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ HOMES = {
     "flask": ("web/",),
     "flask_babel": ("web/",),
     "flask_wtf": ("web/",),
-    "grpc": ("agent/", "collector/ingest/", "collector/query/", "web/live.py"),
+    "grpc": ("agent/", "collector/bench/", "collector/ingest/", "collector/query/", "web/live.py"),
     "grpc_health": ("collector/ingest/", "collector/query/"),
     "jeepney": ("agent/probes/",),
     "msgspec": ("agent/",),
