@@ -54,5 +54,9 @@ class RefusedError(EnrollError):
     """The collector refused the request, for good: the same token will be refused again."""
 
 
+class ControlError(AgentError):
+    """The running agent could not be asked, or said no."""
+
+
 class ListenError(AgentError):
     """The Prometheus page could not be opened on its address."""

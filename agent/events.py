@@ -149,6 +149,16 @@ class Goodbye:
     """The agent is about to stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """The agent goes away for a while without stopping: the machine sleeps, or somebody asked for a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The rest is over."""
+
+
 Event = (
     Connected
     | WelcomeReceived
@@ -162,6 +172,8 @@ Event = (
     | RetryDue
     | TimeUp
     | Goodbye
+    | Resting
+    | Resumed
 )
 
 # --- actions ------------------------------------------------------------------------------------------------------
@@ -250,6 +262,11 @@ class SetHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """End the stream and let no time pass until Resumed is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the stream and connect no more; `reason` None when the agent itself wished so."""
 
@@ -269,5 +286,6 @@ Action = (
     | Wait
     | SetInterval
     | SetHeartbeat
+    | Rest
     | Stop
 )

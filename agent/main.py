@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import __version__, config, exposition, log, presence, serve, status
+from agent import __version__, away, config, control, exposition, log, presence, serve, status
 from agent.config import Config
 from agent.errors import AgentError, ConfigError
 from agent.identity import FACTS
@@ -20,6 +20,7 @@ from agent.probes import probes
 from agent.round import Round, take_round
 
 OK, FAILURE, USAGE = 0, 1, 2
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,12 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_enroll(commands.add_parser("enroll", help="trade a join token for this machine's identity"))
     state = commands.add_parser("status", help="what the running agent does")
     state.set_defaults(command=_status)
+    goodbye = commands.add_parser("goodbye", help="tell the collector that this machine goes away for a while")
+    goodbye.set_defaults(command=_goodbye)
+    goodbye.add_argument("--reason", choices=tuple(away.REASONS), required=True)
+    goodbye.add_argument("--back", type=_seconds, default=0, metavar="TIME", help="when it is back: 90s, 30m, 2h, 3d")
+    resume = commands.add_parser("resume", help="end a pause: stream again at once")
+    resume.set_defaults(command=_resume)
     doctor = commands.add_parser("doctor", help="check everything the agent needs")
     doctor.set_defaults(command=_doctor)
     check = commands.add_parser("check-config", help="check a configuration file")
     check.set_defaults(command=_check_config)
     check.add_argument("config", type=Path, metavar="FILE")
-    for command in (run, collect, state, doctor):
+    for command in (run, collect, state, doctor, goodbye, resume):
         _add_config(command)
     for command in (state, doctor):
         command.add_argument("--json", action="store_true", help="print JSON")
@@ -136,6 +143,24 @@ def _status(options: argparse.Namespace) -> int:
     else:
         print("\n".join(status.lines(now)))
     return OK if now.ok else FAILURE
+
+
+def _goodbye(options: argparse.Namespace) -> int:
+    print(control.ask(_config(options).state_dir, control.Request("goodbye", options.reason, options.back)))
+    return OK
+
+
+def _resume(options: argparse.Namespace) -> int:
+    print(control.ask(_config(options).state_dir, control.Request("resume")))
+    return OK
+
+
+def _seconds(text: str) -> int:
+    number, unit = text[:-1], text[-1:]
+    seconds = int(number) * _UNITS[unit] if number.isascii() and number.isdigit() and unit in _UNITS else 0
+    if not 0 < seconds <= away.LONGEST_BACK:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: write for example 30m, 2h or 3d, a year at most")
+    return seconds
 
 
 def _doctor(options: argparse.Namespace) -> int:

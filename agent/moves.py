@@ -27,6 +27,9 @@ from agent.events import (
     Progress,
     Reconnect,
     Refusal,
+    Rest,
+    Resting,
+    Resumed,
     RetryDue,
     RetryLater,
     RoundTaken,
@@ -67,6 +70,7 @@ class State(Enum):
     GREETING = auto()  # Hello is on its way, Welcome is awaited
     LIVE = auto()
     DRAINING = auto()  # told to go; what is under way may still be acknowledged
+    RESTING = auto()  # away for a while by its own word; rounds are kept
     STOPPED = auto()  # for good
 
 
@@ -223,6 +227,21 @@ def goodbye(session: Session, _event: Goodbye) -> Step:
 def leave(session: Session, _event: Goodbye) -> Step:
     """Leave without a word: nobody listens."""
     return replace(session, state=State.STOPPED), (Stop(None),)
+
+
+def rest(session: Session, _event: Resting) -> Step:
+    """Go away for a while with a word."""
+    return replace(_requeued(session), state=State.RESTING, told=None), (SendGoingAway(), Rest())
+
+
+def rest_unheard(session: Session, _event: Resting) -> Step:
+    """Go away for a while; nobody listens, so the next Hello tells it."""
+    return replace(_requeued(session), state=State.RESTING, told=None), (Rest(),)
+
+
+def resume(session: Session, _event: Resumed) -> Step:
+    """Back again: connect at once."""
+    return replace(session, state=State.DISCONNECTED), (Reconnect(0.0, 0.0),)
 
 
 def _then(before: Step, move: Callable[..., Step], *arguments: object) -> Step:

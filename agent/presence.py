@@ -31,6 +31,7 @@ _LEAVING = {
     "poweroff.target": pb.GOING_AWAY_REASON_SHUTDOWN,
     "halt.target": pb.GOING_AWAY_REASON_SHUTDOWN,
 }
+_AGENT_ALONE = {pb.GOING_AWAY_REASON_AGENT_STOP, pb.GOING_AWAY_REASON_AGENT_UPGRADE}
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,12 +39,21 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wall_ns: int
     boot_id: str
     clean: bool
+    expected_back: int = 0
 
 
 def write_absence(state_dir: Path, absence: pb.Absence) -> None:
-    """Put the record on disk, synced. Raises OSError."""
+    """Put the record on disk, synced. Raises OSError.
+
+    A stop of the agent alone does not replace an earlier boot's record that nobody has been told yet: without that one
+    the collector would take the boot in between for a crash.
+    """
+    before = read_absence(state_dir)
+    told = before is None or before.boot_id == absence.boot_id
+    if not told and absence.reason in _AGENT_ALONE:
+        return
     reason = pb.GoingAwayReason.Name(absence.reason)
-    record = _Record(reason, absence.wall_ns, absence.boot_id, absence.clean)
+    record = _Record(reason, absence.wall_ns, absence.boot_id, absence.clean, absence.expected_back_seconds)
     files.write(state_dir / ABSENCE_FILE, msgspec.json.encode(record))
 
 
@@ -52,7 +62,13 @@ def read_absence(state_dir: Path) -> pb.Absence | None:
     try:
         record = msgspec.json.decode((state_dir / ABSENCE_FILE).read_bytes(), type=_Record)
         reason = pb.GoingAwayReason.Value(record.reason)
-        return pb.Absence(reason=reason, wall_ns=record.wall_ns, boot_id=record.boot_id, clean=record.clean)
+        return pb.Absence(
+            reason=reason,
+            wall_ns=record.wall_ns,
+            boot_id=record.boot_id,
+            clean=record.clean,
+            expected_back_seconds=record.expected_back,
+        )
     except (OSError, ValueError):
         return None
 
@@ -91,6 +107,11 @@ def boot_id(procfs: Path = Path("/proc")) -> str:
 def boottime_ns() -> int:
     """The clock that neither stops in sleep nor steps."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def suspended_ns() -> int:
+    """How long this boot has slept: the clock that goes on in sleep minus the one that stops."""
+    return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
 
 def machine_fingerprint(etc: Path = Path("/etc"), sysfs: Path = Path("/sys")) -> str:

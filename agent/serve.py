@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 import grpc
 import msgspec
 
-from agent import __version__, channel, exposition, files, identity, presence, report
+from agent import __version__, away, channel, control, exposition, files, identity, presence, report
+from agent.away import Away
 from agent.config import Config
 from agent.errors import IdentityMissingError
 from agent.notify import notify
@@ -35,18 +36,24 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str]) -
     subjects = probes(config.probes)
     if uplink is not None:
         subjects = (*subjects, Probe("uplink", lambda: uplink.report, report.samples))
-    rounds = _Rounds(subjects, pace, uplink.offer if uplink else lambda _: None)
+    gone = Away(config.state_dir, uplink, pace.hurry, before=_spooled(uplink)) if uplink is not None else None
+    rounds = _Rounds(subjects, pace, _offer(uplink, gone))
     page = exposition.serve(config.listen, lambda: rounds.latest) if config.listen else None
     if page is not None:
         LOG.info("Metrics are at port %d", page.port, extra={"action": "exposition_started"})
-    if uplink is not None:
-        uplink.start()
+    unlisten = None
+    if uplink is not None and gone is not None:
+        unlisten = control.listen(config.state_dir, _controls(gone))
+        uplink.start(resting=gone.restore())
     rounds.start()
     notify(environment, "READY=1")
     stop.wait()
     notify(environment, "STOPPING=1")
     pace.end()
-    _leave(config, uplink, environment)
+    if unlisten is not None:
+        unlisten()
+    if uplink is not None and gone is not None:
+        _leave(config, uplink, gone, environment)
     if page is not None:
         page.close()
 
@@ -122,15 +129,36 @@ def _hello(config: Config) -> Callable[[], pb.Hello]:
     return hello
 
 
-def _leave(config: Config, uplink: Uplink | None, environment: Mapping[str, str]) -> None:
+def _offer(uplink: Uplink | None, gone: Away | None) -> Callable[[Round], None]:
+    def offer(round_: Round) -> None:
+        if uplink is not None and gone is not None and gone.streams():
+            uplink.offer(round_)
+
+    return offer
+
+
+def _spooled(uplink: Uplink) -> Callable[[], None]:
+    """What is not yet acknowledged is on disk before the machine goes."""
+    return getattr(uplink, "flush", lambda: None)
+
+
+def _controls(gone: Away) -> Callable[[control.Request], control.Answer]:
+    def act(request: control.Request) -> control.Answer:
+        if request.action == "goodbye" and request.reason in away.REASONS:
+            written = gone.goodbye(away.REASONS[request.reason], request.back)
+            said = "goodbye was said" if written else "goodbye was said, but the disk took no record of it"
+            return control.Answer(ok=True, said=said)
+        if request.action == "resume":
+            return control.Answer(ok=True, said="streaming goes on" if gone.resume() else "nothing was paused")
+        return control.Answer(ok=False, said=f"unknown action or reason; reasons are {', '.join(away.REASONS)}")
+
+    return act
+
+
+def _leave(config: Config, uplink: Uplink, gone: Away, environment: Mapping[str, str]) -> None:
     reason = presence.leaving_reason(environment)
-    absence = pb.Absence(reason=reason, wall_ns=time.time_ns(), boot_id=presence.boot_id(), clean=True)
-    if uplink is None:
-        return
-    try:
-        presence.write_absence(config.state_dir, absence)
-    except OSError as error:
-        LOG.warning("No absence record: %s: %s", config.state_dir, error, extra={"action": "absence_not_written"})
+    if not gone.paused:  # else the record of the pause stays, and the pause goes on at the next start
+        away.record(config.state_dir, reason)
     uplink.goodbye(reason)
 
 

@@ -23,6 +23,7 @@ from agent import batch, events, wire
 from agent.channel import failure_of, sentence
 from agent.errors import AgentError
 from agent.events import Action, Event
+from agent.presence import suspended_ns
 from agent.report import Report
 from agent.round import Round
 from agent.session import Session, State, step
@@ -52,6 +53,7 @@ class Outside:
     changed: Callable[[Report], None] = lambda _: None  # connected or problem is another one than before
     clock: Callable[[], float] = time.monotonic
     boottime_ns: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    suspended_ns: Callable[[], int] = suspended_ns
     jitter: Callable[[float, float], float] = random.uniform
 
 
@@ -72,7 +74,19 @@ class _Leave:
     reason: pb.GoingAwayReason.ValueType
 
 
-_Item = Round | _Received | _Ended | _Leave
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    reason: pb.GoingAwayReason.ValueType
+    back: int
+    done: threading.Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Resume:
+    pass
+
+
+_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume
 
 
 @dataclass(slots=True)
@@ -115,7 +129,8 @@ class Uplink:
         self._streams = 0
         self._due: dict[Event, float] = {}
         self._heartbeat = 30.0
-        self._leaving: pb.GoingAwayReason.ValueType = pb.GOING_AWAY_REASON_UNSPECIFIED
+        self._leaving = pb.GoingAway()
+        self._resting = False
         self._nacked: Counter[str] = Counter()
         self._sent = self._acked = self._reconnects = 0
         self._problem = ""
@@ -127,8 +142,9 @@ class Uplink:
         """The newest state; a new value each time, so any thread may read it."""
         return self._report
 
-    def start(self) -> None:
-        """Begin to connect."""
+    def start(self, *, resting: bool = False) -> None:
+        """Begin to connect; `resting` waits for `resume` first."""
+        self._resting = resting
         self._thread.start()
 
     def offer(self, round_: Round) -> None:
@@ -145,10 +161,25 @@ class Uplink:
                 self._inbox.put(_Leave(reason), timeout=GOODBYE_SECONDS)
             self._thread.join(GOODBYE_SECONDS + 0.5)
 
+    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> None:
+        """Say goodbye for a while, `back` seconds if that is known, and end the stream; as quick as `goodbye`."""
+        done = threading.Event()
+        with contextlib.suppress(queue.Full):
+            self._inbox.put(_Rest(reason, back, done), timeout=GOODBYE_SECONDS)
+            done.wait(GOODBYE_SECONDS + 0.5)
+
+    def resume(self) -> None:
+        """The rest is over: connect at once."""
+        with contextlib.suppress(queue.Full):
+            self._inbox.put(_Resume(), timeout=GOODBYE_SECONDS)
+
     # --- the one thread ---
 
     def _run(self) -> None:
-        self._due[events.Connected()] = self._outside.clock()
+        if self._resting:
+            self._apply(events.Resting())
+        else:
+            self._due[events.Connected()] = self._outside.clock()
         while self._session.state is not State.STOPPED:
             try:
                 self._turn()
@@ -184,8 +215,14 @@ class Uplink:
         if isinstance(item, Round):
             self._apply(self._kept(item))
         elif isinstance(item, _Leave):
-            self._leaving = item.reason
+            self._leaving = pb.GoingAway(reason=item.reason)
             self._apply(events.Goodbye())
+        elif isinstance(item, _Rest):
+            self._leaving = pb.GoingAway(reason=item.reason, expected_back_seconds=item.back)
+            self._apply(events.Resting())
+            item.done.set()
+        elif isinstance(item, _Resume):
+            self._apply(events.Resumed())
         elif self._stream is not None and item.stream == self._stream.number:
             if isinstance(item, _Received):
                 self._receive(item.message)
@@ -254,7 +291,7 @@ class Uplink:
             case events.SendHeartbeat():
                 self._send(pb.StreamRequest(heartbeat=self._beat()))
             case events.SendGoingAway():
-                self._send(pb.StreamRequest(going_away=pb.GoingAway(reason=self._leaving)))
+                self._send(pb.StreamRequest(going_away=self._leaving))
             case events.Acknowledge(seqs):
                 self._acked += sum(map(self._spool.acknowledge, seqs))
             case events.Discard(seq, reason):
@@ -280,6 +317,9 @@ class Uplink:
             case events.SetHeartbeat(seconds):
                 self._heartbeat = max(1.0, seconds)
                 self._due[events.HeartbeatDue()] = now + self._heartbeat
+            case events.Rest():
+                self._close(GOODBYE_SECONDS)
+                self._due = {}
             case events.Stop(reason):
                 self._close(GOODBYE_SECONDS if reason is None else 0.0)
 
@@ -303,6 +343,7 @@ class Uplink:
             dropped_total=self._spool.dropped,
             cpu_seconds=used.ru_utime + used.ru_stime,
             memory_bytes=psutil.Process().memory_info().rss,
+            suspended_ns=self._outside.suspended_ns(),
         )
 
     # --- the stream ---

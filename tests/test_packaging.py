@@ -59,6 +59,7 @@ def test_proto_is_a_source_root_and_no_package(project_root: Path) -> None:
     "pattern",
     [
         "agent/service/*.service",
+        "agent/service/czuwak-agent-sleep",
         "collector/rules/defaults/*.yml",
         "collector/store/migrations/versions/*.py",
         "czuwak/v1/*_pb2.pyi",

@@ -190,6 +190,35 @@ def test_the_agent_streams_says_goodbye_and_explains_itself_when_it_returns(
         ended(process)
 
 
+def test_goodbye_and_resume_speak_to_the_running_agent(
+    config: Path, listener: Listener, ca: Authority, identity_of: Make, tmp_path: Path
+) -> None:
+    identity_of(ca, listener.where)
+    listener.collector.welcome.interval_seconds = 0.2
+    with running(config) as process:
+        listener.collector.next("batch")
+        assert main(["goodbye", "--reason", "user_pause", "--back", "2h", "--config", str(config)]) == 0
+        told = listener.collector.next("going_away").going_away
+        assert (told.reason, told.expected_back_seconds) == (pb.GOING_AWAY_REASON_USER_PAUSE, 7200)
+        assert json.loads((tmp_path / "state/absence.json").read_text())["expected_back"] == 7200
+        time.sleep(0.5)
+        assert page_of(config)
+        assert listener.collector.heard.empty()
+        assert main(["resume", "--config", str(config)]) == 0
+        hello = listener.collector.next("hello").hello
+        assert hello.last_absence.reason == pb.GOING_AWAY_REASON_USER_PAUSE
+        listener.collector.next("batch")
+        ended(process)
+    assert main(["resume", "--config", str(config)]) == 1
+
+
+@pytest.mark.parametrize("time_", ["2", "h", "2w", "-1h", "0s", "9999d"])
+def test_a_time_that_is_none_is_a_wrong_usage(time_: str) -> None:
+    with pytest.raises(SystemExit) as ended_:
+        main(["goodbye", "--reason", "sleep", f"--back={time_}"])
+    assert ended_.value.code == 2
+
+
 def test_in_its_steady_state_the_agent_writes_nothing(
     config: Path, listener: Listener, ca: Authority, identity_of: Make, tmp_path: Path
 ) -> None:

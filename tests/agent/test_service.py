@@ -23,6 +23,26 @@ def test_the_unit_starts_the_agent_and_lets_it_say_when_it_is_ready(unit: config
     assert (service["Type"], service["Restart"]) == ("notify", "always")
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("pre suspend", "goodbye --reason sleep"),
+        ("pre hybrid-sleep", "goodbye --reason sleep"),
+        ("pre hibernate", "goodbye --reason hibernate"),
+        ("pre suspend-then-hibernate", "goodbye --reason hibernate"),
+        ("post suspend", "resume"),
+    ],
+)
+def test_the_sleep_hook_says_what_systemd_is_about_to_do(tmp_path: Path, words: str, asked: str) -> None:
+    agent = tmp_path / "czuwak-agent"
+    agent.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 1\n')
+    agent.chmod(0o755)
+    hook = UNIT.parent / "czuwak-agent-sleep"
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run(["/bin/sh", str(hook), *words.split()], env=environ, check=False).returncode == 0
+    assert (tmp_path / "asked").read_text().strip() == asked
+
+
 @pytest.mark.parametrize("hole", ["PrivateTmp", "ProtectProc", "ProcSubset", "ProtectClock", "WatchdogSec"])
 def test_what_the_probes_need_stays_open(unit: configparser.ConfigParser, hole: str) -> None:
     assert hole not in unit["Service"]

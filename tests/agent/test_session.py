@@ -26,6 +26,9 @@ from agent.events import (
     Progress,
     Reconnect,
     Refusal,
+    Rest,
+    Resting,
+    Resumed,
     RetryDue,
     RetryLater,
     RoundTaken,
@@ -277,6 +280,26 @@ def test_goodbye_is_said_where_somebody_listens() -> None:
     assert after(*LIVE, Goodbye()) == (replace(after(*LIVE)[0], state=State.STOPPED), (SendGoingAway(), Stop(None)))
     assert after(Goodbye())[1] == (Stop(None),)
     assert after(Connected(), Goodbye())[1] == (Stop(None),)
+
+
+@pytest.mark.parametrize("events", [(), (Connected(),), LIVE, (*LIVE, GoAwayReceived(Farewell.DRAIN, 0.0, 0.0))])
+def test_every_stream_can_rest_and_nothing_but_its_end_or_the_agents_ends_that(events: tuple[Event, ...]) -> None:
+    session, actions = after(*events, taken(1), Resting())
+    assert session.state is State.RESTING
+    assert actions[-1] == Rest()
+    assert {entry.progress for entry in session.entries.values()} == {Progress.WAITING}
+    for late in (Connected(), Disconnected(), TimeUp(), HeartbeatDue(), taken(2)):
+        session, actions = step(session, late)
+        assert (session.state, actions) == (State.RESTING, ())
+    assert step(session, Goodbye()) == (replace(session, state=State.STOPPED), (Stop(None),))
+    session, actions = step(session, Resumed())
+    assert (session.state, actions) == (State.DISCONNECTED, (Reconnect(0.0, 0.0),))
+    assert len(session.entries) == 2
+
+
+def test_a_rest_is_told_where_somebody_listens() -> None:
+    assert after(*LIVE, Resting())[1] == (SendGoingAway(), Rest())
+    assert after(Resting())[1] == (Rest(),)
 
 
 def test_every_state_but_stopped_knows_a_goodbye_and_a_round() -> None:

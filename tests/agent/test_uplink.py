@@ -191,6 +191,36 @@ def test_goodbye_tells_the_reason_and_ends_the_stream(listener: Listener, ca: Au
     assert one.uplink.report.stopped
 
 
+def test_a_rest_says_goodbye_keeps_rounds_and_ends_with_a_new_stream(
+    listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
+) -> None:
+    one = harness(listener.where, ca)
+    one.report(lambda r: r.connected)
+    listener.collector.next("hello")
+    one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP, 3600)
+    told = listener.collector.next("going_away").going_away
+    assert (told.reason, told.expected_back_seconds) == (pb.GOING_AWAY_REASON_SLEEP, 3600)
+    report = one.report(lambda r: not r.connected)
+    assert (report.stopped, report.problem) == (False, "")
+    one.uplink.offer(round_of(100, a=1.0))
+    one.uplink.resume()
+    assert listener.collector.next("hello").hello.next_seq == 2
+    one.uplink.goodbye(STOP)
+    assert one.uplink.report.stopped
+
+
+def test_an_agent_that_starts_in_a_pause_does_not_show_itself(
+    listener: Listener, ca: Authority, identity_of: Callable[..., Path]
+) -> None:
+    one = Harness(listener.where, identity_of(ca, listener.where, 30))
+    one.uplink.start(resting=True)
+    time.sleep(0.3)
+    assert listener.collector.heard.empty()
+    one.uplink.resume()
+    assert listener.collector.next("hello").HasField("hello")
+    one.uplink.goodbye(STOP)
+
+
 def test_a_collector_that_does_not_end_the_stream_is_not_waited_for(
     listener: Listener, ca: Authority, harness: Start
 ) -> None:
