@@ -7,6 +7,7 @@ import hashlib
 import platform
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Mapping
@@ -115,8 +116,11 @@ def suspended_ns() -> int:
 
 
 def machine_fingerprint(etc: Path = Path("/etc"), sysfs: Path = Path("/sys")) -> str:
-    """64 hex digits, salted: the machine id and, where it may be read, the board's serial; empty where neither is."""
-    identifiers = [_text(etc / "machine-id"), _text(sysfs / "class/dmi/id/board_serial")]
+    """64 hex digits, salted: the machine id and, where everybody may read it, the board's serial; empty without both.
+
+    What only root may read is left out: enrolled by root and run by its own user, the agent must be the same machine.
+    """
+    identifiers = [_text(etc / "machine-id"), _public_text(sysfs / "class/dmi/id/board_serial")]
     if not any(identifiers):
         return ""
     return hashlib.sha256(b"\0".join([_SALT, *(each.encode() for each in identifiers)])).hexdigest()
@@ -175,6 +179,13 @@ def _addresses() -> list[str]:
     families = (socket.AF_INET, socket.AF_INET6)
     found = {a.address for each in psutil.net_if_addrs().values() for a in each if a.family in families}
     return sorted(address for address in found if not address.startswith(("127.", "::1", "fe80:")))
+
+
+def _public_text(path: Path) -> str:
+    try:
+        return _text(path) if path.stat().st_mode & stat.S_IROTH else ""
+    except OSError:
+        return ""
 
 
 def _text(path: Path) -> str:

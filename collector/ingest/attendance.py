@@ -20,7 +20,7 @@ from collector.presence.states import (
     Welcomed,
 )
 from collector.presence.table import explanation
-from collector.store import enrollments, hosts
+from collector.store import enrollments, hosts, machines
 from collector.store.engine import Store, clock
 from collector.store.errors import StoreError
 
@@ -61,6 +61,7 @@ class Seen:
     revoked: frozenset[str]
     overdue: tuple[str, ...]
     active: Mapping[str, Identity] | None  # None: not asked for this time
+    copied: frozenset[str] = frozenset()  # two computers use their identity; asked for with `active`
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Attendance:
         self._members: dict[str, Member] = {}
         self._due = Due()
         self._blind = False
+        self._copied: frozenset[str] = frozenset()
 
     # --- worker thread ---
 
@@ -101,7 +103,8 @@ class Attendance:
             at = clock(conn)
             active = {h.id: identity_of(h) for h in hosts.active_identities(conn)} if everybody else None
             overdue = tuple(host.id for host in hosts.overdue(conn, at))
-            return Seen(at, frozenset(enrollments.revoked_serials(conn)), overdue, active)
+            copied = machines.duplicates(conn, at) if everybody else frozenset()
+            return Seen(at, frozenset(enrollments.revoked_serials(conn)), overdue, active, copied)
 
     def write(self, due: Due) -> None:
         """One transaction; rows of sessions that were fenced meanwhile stay as they are. Raises StoreError."""
@@ -165,10 +168,16 @@ class Attendance:
 
     def offset(self, host: str, seconds: float) -> None:
         """The agent's wall clock minus ours."""
-        member = self._members.get(host)
-        if member is not None:
-            series = member.identity.series("czuwak_host_clock_offset_seconds")
-            self._describe(host, member.identity.instance, {series: seconds})
+        self._tell_one(host, "czuwak_host_clock_offset_seconds", seconds)
+
+    def certificate(self, host: str, end: float) -> None:
+        """When the certificate ends that the host's stream was opened with."""
+        self._tell_one(host, "czuwak_host_certificate_expiry_timestamp_seconds", end)
+
+    def copied(self, host: str) -> None:
+        """Another computer tried to speak as this host just now."""
+        self._copied |= {host}
+        self._tell_one(host, "czuwak_host_duplicate_identity", 1.0)
 
     def note(self, host: str, kind: str, detail: Mapping[str, object]) -> None:
         """One entry for the host's timeline."""
@@ -190,6 +199,8 @@ class Attendance:
                 self._step(member, DeadlinePassed())
         # A connected one that is missing was enrolled after the look; a retired one's stream is cut by its serial.
         active = self._members if seen.active is None else seen.active
+        if seen.active is not None:
+            self._tell_copied(seen.copied)
         gone = tuple(h for h, member in self._members.items() if h not in active and not member.connected)
         for host in gone:
             del self._members[host]
@@ -207,6 +218,17 @@ class Attendance:
         for member in self._members.values():
             found[member.standing.presence] += 1
         return found
+
+    def _tell_copied(self, copied: frozenset[str]) -> None:
+        # Told each time: another collector may have seen it, and ours may have been restarted since.
+        for host in copied | self._copied:
+            self._tell_one(host, "czuwak_host_duplicate_identity", float(host in copied))
+        self._copied = copied
+
+    def _tell_one(self, host: str, name: str, value: float) -> None:
+        member = self._members.get(host)
+        if member is not None:
+            self._describe(host, member.identity.instance, {member.identity.series(name): value})
 
     def _excuse_the_silent(self) -> None:
         for host, member in self._members.items():

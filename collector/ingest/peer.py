@@ -10,10 +10,11 @@ from collector.ingest.ca import agent_of, serial_of
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An agent's certificate: whose it is and its serial in hex."""
+    """An agent's certificate: whose it is, its serial in hex, when it ends."""
 
     agent_id: str
     serial: str
+    not_after: float = 0.0
 
 
 def peer_of(auth: Mapping[str, Iterable[bytes]]) -> Peer | None:
@@ -24,5 +25,6 @@ def peer_of(auth: Mapping[str, Iterable[bytes]]) -> Peer | None:
         except ValueError:
             return None
         agent_id = agent_of(certificate)
-        return Peer(agent_id, serial_of(certificate)) if agent_id else None
+        end = certificate.not_valid_after_utc.timestamp()
+        return Peer(agent_id, serial_of(certificate), end) if agent_id else None
     return None

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import grpc
 
+from collector.ingest import admission
 from collector.ingest.attendance import Attendance, Seen, identity_of
 from collector.ingest.engine import Engine
 from collector.ingest.events import (
@@ -27,13 +28,12 @@ from collector.ingest.events import (
     Terms,
     Ticked,
 )
-from collector.ingest.facts import facts_of
 from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.session import Phase, Session, begin, inherit, step
 from collector.metrics import Metrics
-from collector.store import enrollments, hosts
+from collector.store import hosts
 from collector.store.engine import Store
 from collector.store.errors import StoreError
 from czuwak.v1 import ingest_pb2 as pb
@@ -52,6 +52,8 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 _EVERYBODY = 10  # looks between two of everybody
+_MOST_DOUBT = 16.0  # agents wait 20 s for their Welcome
+_DOUBT_PAUSE = 0.1
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,7 +84,6 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._links: set[Link] = set()
         self._newest: dict[str, Link] = {}
         self._books: dict[str, Session] = {}  # what was known of an agent when its last stream ended
-        self._revoked: frozenset[str] = frozenset()
         self._looks = 0
         self._draining = False
         self._losses = Losses()
@@ -169,19 +170,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             await self._refuse(context, "UNAVAILABLE", "draining", "The collector is stopping; come back later.")
             return None
         try:
-            host, revoked = await self._database(partial(self._look_up, peer))
+            found = await self._database(partial(admission.admitted, self._store, peer))
         except StoreError as error:
             await self._refuse(context, "UNAVAILABLE", "database", f"The collector's database is away: {error}")
             return None
-        if revoked or host is None or host.retired_at is not None or host.revoked_at is not None:
-            detail = "This identity is not valid here (any more); enrol this computer again."
-            await self._refuse(context, "PERMISSION_DENIED", "revoked", detail)
+        if isinstance(found, admission.Refusal):
+            await self._refuse(context, "PERMISSION_DENIED", found.reason, found.detail)
             return None
-        return host
-
-    def _look_up(self, peer: Peer) -> tuple[hosts.Host | None, bool]:
-        with self._store.read() as conn:
-            return hosts.host(conn, peer.agent_id, None), peer.serial in enrollments.revoked_serials(conn)
+        return found
 
     async def _refuse(self, context: _Context, code: str, reason: str, detail: str) -> None:
         self._metrics.refused.labels(reason).inc()
@@ -204,44 +200,66 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _open(self, link: Link, hello: pb.Hello) -> None:
         try:
-            gen = await self._database(partial(self._open_session, link.peer.agent_id, hello))
+            opened = await self._opened(link, hello)
         except StoreError as error:
             link.feed(Drained())
             log.warning("A session cannot be opened: %s", error, extra={"action": "database_away"})
             return
+        if opened.foreign:
+            self._copied(link, hello, first=opened.first)
+            return
+        gen = opened.gen
         if not gen:
             link.feed(Revoked("This identity was revoked."))
             return
         if link.session.phase is Phase.CLOSED:
             return  # it was sent away while the database worked
-        self._take_over(link, hello)
+        self._take_over(link)
         absence = pb.GoingAwayReason.Name(hello.last_absence.reason) if _known(hello.last_absence.reason) else ""
         reason = absence.removeprefix("GOING_AWAY_REASON_").lower()
         self._attendance.welcomed(link.session.identity, gen, reason, hello.last_absence.clean)
+        self._attendance.certificate(link.peer.agent_id, link.peer.not_after)
         link.feed(Opened(gen))
 
-    def _open_session(self, host: str, hello: pb.Hello) -> int:
-        with self._store.write() as conn:
-            return hosts.open_session(
-                conn,
-                host,
-                at=self._now(),
-                facts=facts_of(hello.facts),
-                version=hello.agent_version[:64],
-                fingerprint=hello.machine_fingerprint[:128],
-            )
+    async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
+        if await self._speaks_twice(link, hello):
+            return await self._database(partial(admission.copied, self._store, link.peer, self._now()))
+        return await self._database(partial(admission.open_session, self._store, link.peer, hello, self._now()))
 
-    def _take_over(self, link: Link, hello: pb.Hello) -> None:
+    async def _speaks_twice(self, link: Link, hello: pb.Hello) -> bool:
+        """Whether the agent's older stream is of another boot and still says something.
+
+        A computer that was started anew has left its older stream for dead: that one is given one interval to speak.
+        """
+        older = self._newest.get(link.peer.agent_id)
+        if older is None or not hello.boot_id or older.session.hello.boot_id == hello.boot_id:
+            return False
+        heard, now = older.session.heard_at, self._now()
+        while older.session.heard_at == heard and self._now() < now + min(
+            _MOST_DOUBT, older.session.terms.interval + 1
+        ):
+            if older not in self._links or link.session.phase is Phase.CLOSED:
+                return False
+            await asyncio.sleep(_DOUBT_PAUSE)
+        await asyncio.sleep(_DOUBT_PAUSE)  # its last word may have been a goodbye
+        return older in self._links and older.session.phase is Phase.LIVE and older.session.heard_at > heard
+
+    def _copied(self, link: Link, hello: pb.Hello, *, first: bool) -> None:
+        """Whom the identity is bound to goes on; the other is told, and not one sample of it is taken."""
+        host = link.peer.agent_id
+        self._attendance.copied(host)
+        if first:
+            self._attendance.note(host, "duplicate_identity", {"fingerprint": hello.machine_fingerprint[:128]})
+        log.warning("Two computers use one identity.", extra={"action": "duplicate_identity", "host": host})
+        link.feed(Fenced(clone=True))
+
+    def _take_over(self, link: Link) -> None:
         """The newest stream of an agent is the only one, and it starts from the older one's books."""
         host = link.peer.agent_id
         older = self._newest.get(host)
         if older is not None and older is not link:
-            clone = older.session.hello.machine_fingerprint != hello.machine_fingerprint
-            older.feed(Fenced(clone))
+            older.feed(Fenced(clone=False))
             self._books[host] = older.session
-            if clone:
-                self._attendance.note(host, "duplicate_identity", {"fingerprint": hello.machine_fingerprint[:128]})
-                log.warning("Two computers use one identity.", extra={"action": "duplicate_identity", "host": host})
         if host in self._books:
             link.session = inherit(link.session, self._books.pop(host))
         self._newest[host] = link

@@ -25,7 +25,16 @@ RESERVED_LABELS = frozenset(
     {"instance", "job", "host", "company", "site", "class", "alertname", "alertstate", "severity"}
 )
 RESERVED_METRICS = frozenset(
-    {"ALERTS", "ALERTS_FOR_STATE", "up", "czuwak_host_presence", "czuwak_host_clock_offset_seconds"}
+    {
+        "ALERTS",
+        "ALERTS_FOR_STATE",
+        "up",
+        "czuwak_certificate_expiry_timestamp_seconds",
+        "czuwak_host_certificate_expiry_timestamp_seconds",
+        "czuwak_host_clock_offset_seconds",
+        "czuwak_host_duplicate_identity",
+        "czuwak_host_presence",
+    }
 )
 
 # No colon: names with one belong to recording rules, and an agent must not be able to forge those.

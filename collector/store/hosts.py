@@ -75,7 +75,7 @@ class HostEvent:
 
 
 _COLUMNS = (
-    *(c for c in t.host.c if c.name not in {"company_id", "lost_epoch", "lost_told"}),
+    *(c for c in t.host.c if c.name not in {"company_id", "lost_epoch", "lost_told", "duplicate_at"}),
     t.company.c.slug.label("company"),
     t.company.c.name.label("company_name"),
 )
@@ -163,7 +163,7 @@ def open_session(
             collector_id=collector,
             facts=plain(dict(facts)),
             agent_version=line(version, NAME),
-            machine_fingerprint=line(fingerprint, NAME),
+            **({"machine_fingerprint": line(fingerprint, NAME)} if fingerprint else {}),
             last_seen=at,
         )
         .returning(t.host.c.session_gen)

@@ -152,6 +152,7 @@ host = Table(
     _time("approved_at", null=True),  # NULL: a person has yet to say that this host may stream
     _text("same_as", null=True),  # the host it may be again, by its hardware: "same machine?"
     Column("version", Integer, nullable=False, server_default="1"),  # +1 by each change a person makes
+    _time("duplicate_at", null=True),  # when another computer last tried to speak as this host
     UniqueConstraint("instance"),
     Index(None, "company_id", "name"),
     Index(

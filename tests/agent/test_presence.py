@@ -63,6 +63,15 @@ def test_the_fingerprint_is_of_machine_and_board_and_salted(tmp_path: Path) -> N
     assert presence.machine_fingerprint(tmp_path / "etc", tmp_path / "sys") == both
 
 
+def test_the_fingerprint_is_the_same_for_root_and_for_the_agents_own_user(tmp_path: Path) -> None:
+    put(tmp_path / "etc/machine-id", "abc\n")
+    alone = presence.machine_fingerprint(tmp_path / "etc", tmp_path / "sys")
+    serial = tmp_path / "sys/class/dmi/id/board_serial"
+    put(serial, "S1\n")
+    serial.chmod(0o400)
+    assert presence.machine_fingerprint(tmp_path / "etc", tmp_path / "sys") == alone
+
+
 def test_a_machine_without_any_identifier_has_no_fingerprint(tmp_path: Path) -> None:
     assert presence.machine_fingerprint(tmp_path, tmp_path) == ""
 

@@ -173,11 +173,11 @@ class House:
         with self.store.write() as conn:
             return tokens.create_token(conn, **{**fields, **changes})[1]
 
-    def enroll(self, name: str) -> tuple[str, bytes, bytes]:
+    def enroll(self, name: str, **token: Any) -> tuple[str, bytes, bytes]:
         """(agent_id, certificate, key) of a new host."""
         key = ec.generate_private_key(ec.SECP256R1())
         request = enrollment_pb2.EnrollRequest(
-            token=self.token(),
+            token=self.token(**token),
             enrollment_id=f"enrollment-of-{name}-{time.time_ns()}",
             csr_der=csr_of(key),
             hostname=name,

@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("host", sa.Column("version", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("host_event", sa.Column("request_key", sa.Text(), nullable=True))
     op.create_index("uq_host_event_request", "host_event", ["host_id", "request_key"], unique=True)
+    op.add_column("host", sa.Column("duplicate_at", sa.Double(), nullable=True))
     # Whoever streams today needs nobody's word for it.
     op.execute("UPDATE host SET approved_at = first_seen")
     op.add_column("join_token", sa.Column("approval", sa.Boolean(), nullable=False, server_default=sa.false()))
