@@ -28,10 +28,10 @@ LENGTHS = (
 )
 NEWEST = 0
 ALL = len(LENGTHS)  # as long as the head's retention
-THIN = ALL + 1  # a sample every two minutes of the last hour, for charts
+THIN = ALL + 1  # a sample every two minutes or so of the last hour, for charts
 KINDS = THIN + 1
 CHART_SECONDS = 3600.0
-CHART_STEP = 120.0
+CHART_STEP = 130.0  # two of them within the five minutes that rates usually look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,22 @@ def kind_of(seconds: float) -> int:
 
 
 def slots_of(kind: int, interval: float, most: int) -> int:
-    """Slots a block of this kind begins with when a sample comes every `interval` seconds; some are for sliding.
+    """Slots a block of this kind needs when a sample comes every `interval` seconds; some are for sliding.
 
     `most` limits the kind that is kept as long as the head's retention.
     """
     if kind == NEWEST:
-        return 4
+        return 3
     if kind == ALL:
         return min(32, most)
     seconds, step = (CHART_SECONDS, CHART_STEP) if kind == THIN else (LENGTHS[kind], interval)
     needed = int(seconds / step) + 2
-    return needed + max(3, needed // 8)
+    return needed + max(2 if kind == THIN else 3, needed // 16 if kind == THIN else needed // 8)
+
+
+def first_of(kind: int, slots: int) -> int:
+    """Slots a block that will need so many begins with: an hour's are not laid out before there are samples."""
+    return min(slots, 8 if kind == THIN else 32)
 
 
 def most_of(kind: int, often: int) -> int:

@@ -5,12 +5,13 @@ A host's series share their time slots; recordings, ALERTS and presence are host
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.head.answers import Answers
-from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, most_of, slots_of
+from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, first_of, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
 from collector.head.frame import Frame
 from collector.head.history import History, Piece
@@ -18,9 +19,9 @@ from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
 from collector.head.memory import Block, Memory, push_each
 from collector.head.record import Record, decode, encode
-from collector.head.selection import Place, Selection
+from collector.head.selection import Part, Place, Selection
 from collector.head.series import SeriesTable
-from collector.head.slab import STALE, listed, run
+from collector.head.slab import STALE, run
 from collector.labels import Labels
 
 _KEPT_SCHEMAS = 4  # a reconnecting agent replays batches of its earlier schemas
@@ -189,8 +190,7 @@ class Head:
         often = 1 if record.host is not None else _OFTEN
         known = self._new_host(record.shared, often)
         self._answers.forget()
-        rows = self._table.add(known.index, record.own)
-        self._memory.reserve(self._table.size, 0)
+        rows = self._new_rows(known, record.own)
         pieces = tuple(Piece(rows[p.rows], p.times, p.values, p.thin) for p in record.pieces)
         self._arrange(known, rows, History(pieces, 0.0))
         if record.host is None:
@@ -325,15 +325,19 @@ class Head:
     def _place(self, rows: _Rows) -> Place:
         """Where the samples of these rows are."""
         memory, hosts, kinds = self._memory, self._table.host[rows], self._memory.kind[rows]
-        thin = np.flatnonzero(memory.thin[rows] >= 0)
-        charts = np.full(len(thin), THIN)
         return Place(
             len(rows),
             memory.parts(np.arange(len(rows)), hosts, kinds, memory.spot[rows], len(rows)),
-            memory.parts(thin, hosts[thin], charts, memory.thin[rows[thin]], len(rows)),
+            cache(lambda: self._charts(rows)) if bool((memory.thin[rows] >= 0).any()) else None,
             short=bool((kinds == NEWEST).any()),
             own=bool(memory.own[hosts].any()),
         )
+
+    def _charts(self, rows: _Rows) -> tuple[Part, ...]:
+        thin = np.flatnonzero(self._memory.thin[rows] >= 0)
+        mine = rows[thin]
+        charts = np.full(len(thin), THIN)
+        return self._memory.parts(thin, self._table.host[mine], charts, self._memory.thin[mine], len(rows))
 
     def _new_host(self, shared: Labels, often: int = 1) -> Host:
         index = self._free_hosts.pop() if self._free_hosts else self._host_count
@@ -352,7 +356,8 @@ class Head:
         fresh = [one for one, number in zip(own, numbers, strict=True) if number not in rows_of]
         added = iter(self._add_rows(known, fresh).tolist())
         rows = [rows_of[n] if n in rows_of else next(added) for n in numbers]
-        known.schemas[schema] = Schema(run(np.array(rows, np.int32)))
+        base = min(rows, default=0)
+        known.schemas[schema] = Schema(base, self._memory.shared(run(np.array(rows, np.int32) - np.int32(base))))
         known.schema = schema
         while len(known.schemas) > _KEPT_SCHEMAS:
             del known.schemas[next(iter(known.schemas))]
@@ -362,13 +367,22 @@ class Head:
     def _add_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
         """New series, each in the block of its kind; a host without series has an empty block for its times."""
         self._answers.forget()
-        rows = self._table.add(known.index, own)
-        self._memory.reserve(self._table.size, 0)
+        rows = self._new_rows(known, own)
         kinds, charted = self._needs(rows)
         for kind in np.unique(kinds).tolist() or [NEWEST]:
-            self._memory.add(self._block(known, kind), rows[kinds == kind])
+            self._memory.add(self._block(known, kind), np.sort(rows[kinds == kind]))
         if charted.any():
-            self._memory.add(self._block(known, THIN), rows[charted])
+            self._memory.add(self._block(known, THIN), np.sort(rows[charted]))
+        return rows
+
+    def _new_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
+        """A row for each; those of one kind follow each other, so that a block's rows are a slice."""
+        numbers = self._table.hold(own)
+        kinds, charted = self._needs_of(numbers)
+        order = np.argsort(2 * kinds + charted, kind="stable")
+        rows = np.empty(len(numbers), np.int32)
+        rows[order] = self._table.add(known.index, numbers[order])
+        self._memory.reserve(self._table.size, 0)
         return rows
 
     def _block(self, known: Host, kind: int, slots: int = 0) -> Block:
@@ -382,9 +396,12 @@ class Head:
         return known.blocks[kind]
 
     def _needs(self, rows: _Rows) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-        """The kind of each series, and whether it is charted; each label set is asked once for each demand."""
+        """The kind of each series, and whether it is charted."""
+        return self._needs_of(self._table.own[rows])
+
+    def _needs_of(self, own: NDArray[np.int32]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+        """The same for own sets; each is asked once for each demand."""
         sets = self._table.own_sets
-        own = self._table.own[rows]
         for number in np.unique(own[sets.tags[own] < 0]).tolist():
             kind, charted = self._demand.need(sets.labels(number))
             sets.tags[number] = 2 * kind + charted
@@ -415,7 +432,7 @@ class Head:
 
     def _refill(self, known: Host, kind: int, rows: _Rows, history: History) -> None:
         times = history.times_for(kind, self.retention)
-        slots = max(slots_of(kind, self._memory.interval, self.max_samples), len(times) + 2)
+        slots = max(first_of(kind, slots_of(kind, self._memory.interval, self.max_samples)), len(times) + 2)
         block = self._block(known, kind, slots)
         self._memory.add(block, rows)
         self._memory.load(block, times, history.values(rows, times), history.marked)
@@ -447,6 +464,10 @@ class Head:
         known = self._hosts[name]
         for block in known.blocks.values():
             block.slab.expire(block.index, oldest)
+            before = block.slab
+            self._memory.leave(block)
+            if block.slab is not before:
+                known.moved()
         if known.newest is None:
             self.remove(name)
             return
@@ -460,14 +481,14 @@ class Head:
         current = known.schemas[known.schema]
         if sum(block.size for kind, block in known.blocks.items() if kind != THIN) == current.size:
             return
-        used = listed(current.rows)
+        used = current.rows
         gone = [block.ended(used) for kind, block in known.blocks.items() if kind != THIN]
         rows = np.concatenate(gone)
         if not len(rows):
             return
         for block in known.blocks.values():
             self._memory.remove(block, rows)
-        known.schemas = {k: s for k, s in known.schemas.items() if not np.isin(rows, listed(s.rows)).any()}
+        known.schemas = {k: s for k, s in known.schemas.items() if not np.isin(rows, s.rows).any()}
         known.moved()
         self._table.free(rows)
 

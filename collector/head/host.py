@@ -25,15 +25,24 @@ class Route:
 
 @dataclass(slots=True)
 class Schema:
-    """The series of a batch in the table, and their routes; None when these must be found out again."""
+    """The series of a batch in the table, and their routes; None when these must be found out again.
 
-    rows: Run
+    They are counted from `base`: so hosts of the same series have the same `offsets`.
+    """
+
+    base: int
+    offsets: Run
     routes: tuple[Route, ...] | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """Rows of the table, in the batch's order."""
+        return listed(self.offsets) + np.int32(self.base)
 
     @property
     def size(self) -> int:
         """How many series."""
-        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
+        return self.offsets.stop - self.offsets.start if isinstance(self.offsets, slice) else len(self.offsets)
 
 
 @dataclass(slots=True)
@@ -62,7 +71,7 @@ class Host:
     def routes(self, schema: Schema, memory: Memory) -> tuple[Route, ...]:
         """Where the values of a batch go."""
         if schema.routes is None:
-            rows = listed(schema.rows)
+            rows = schema.rows
             schema.routes = tuple(_route(block, rows, memory) for block in self.blocks.values())
         return schema.routes
 
@@ -88,7 +97,7 @@ def _route(block: Block, rows: NDArray[np.int32], memory: Memory) -> Route:
     else:
         spots = memory.spot[rows]
         columns = np.flatnonzero(memory.kind[rows] == block.kind)
-    every = len(columns) == len(rows)
-    return Route(
-        block, None if every else run(columns.astype(np.int32)), run(spots[columns]), len(columns) == block.size
-    )
+    columns = columns[np.argsort(spots[columns])]  # in the slab's order: written in one piece
+    taken = memory.shared(run(columns.astype(np.int32)))
+    every = isinstance(taken, slice) and len(columns) == len(rows)
+    return Route(block, None if every else taken, run(spots[columns]), len(columns) == block.size)

@@ -9,11 +9,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.head.demand import ALL, CHART_SECONDS, KINDS, LENGTHS, NEWEST, THIN, slots_of
+from collector.head.demand import ALL, CHART_SECONDS, KINDS, LENGTHS, NEWEST, THIN, first_of, slots_of
 from collector.head.selection import Part, Plane
 from collector.head.slab import Run, Slab, listed, run
 
 _KEPT_OF_NEWEST = 2
+_SPARSE = 8  # a slab of which less than this part is in use is given up
+_MUCH = 1 << 20  # bytes
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Memory:
         self.slab_of = np.full((KINDS, 64), -1, np.int16)
         self.block_of = np.zeros((KINDS, 64), np.int32)
         self.own = np.zeros(64, np.bool_)  # hosts that are one of the collector's own series
+        self._shared: WeakValueDictionary[bytes, NDArray[np.int32]] = WeakValueDictionary()
         self._planes: WeakValueDictionary[tuple[int, bytes], Plane] = WeakValueDictionary()
         self.layout = 0  # changes when rows that exist move
 
@@ -89,8 +92,8 @@ class Memory:
             self.block_of = np.concatenate([self.block_of, np.zeros((KINDS, more), np.int32)], axis=1)
 
     def open(self, host: int, kind: int, most: int, slots: int = 0) -> Block:
-        """An empty block for a host's series of a kind; of `slots` slots, or as many as the kind usually needs."""
-        depth = slots or slots_of(kind, self.interval, most)
+        """An empty block for a host's series of a kind; of `slots` slots, or as many as the kind begins with."""
+        depth = slots or first_of(kind, slots_of(kind, self.interval, most))
         slab = self._slab(depth)
         nothing = np.zeros(0, np.int32)
         block = Block(host, kind, max(depth, most), slab, slab.add_block(), nothing, nothing)
@@ -133,7 +136,7 @@ class Memory:
             slab.expire(index, max(oldest, float(slab.times[index, slab.slots - 1]) - length))
             if slab.begin[index] < max(1, slab.slots // 16):
                 if slab.slots < block.most:
-                    self._deepen(block, min(block.most, slab.slots + max(8, slab.slots // 2)))
+                    self._deepen(block)
                     return
                 slab.drop(index, max(1, slab.slots // 8))
         slab.slide(index, block.spots)
@@ -179,9 +182,21 @@ class Memory:
         for slab in self.slabs:
             slab.trim()
 
-    def _deepen(self, block: Block, slots: int) -> None:
+    def leave(self, block: Block) -> None:
+        """To a slab with more slots if hardly any block is left in this one, so that its memory comes free."""
+        if block.slab.sparse(_SPARSE, _MUCH) and block.kind != NEWEST and block.slab.slots < block.most:
+            self._deepen(block)
+
+    def shared(self, numbers: Run) -> Run:
+        """The same numbers, in an array that all hosts with the same series have in common."""
+        return numbers if isinstance(numbers, slice) else self._shared.setdefault(numbers.tobytes(), numbers)
+
+    def _deepen(self, block: Block) -> None:
         """To a slab with more slots."""
         old, index, spots = block.slab, block.index, block.spots
+        slots = old.slots + max(8, old.slots // 2)
+        usual = slots_of(block.kind, self.interval, block.most)
+        slots = min(block.most, usual if old.slots < usual < slots else slots)
         slab = self._slab(slots)
         begin, end = int(old.begin[index]), int(old.end[index])
         block.slab, block.index = slab, slab.add_block()

@@ -51,7 +51,7 @@ class Place:
 
     size: int
     fine: tuple[Part, ...]
-    thin: tuple[Part, ...]
+    thin: Callable[[], tuple[Part, ...]] | None  # looked up when somebody asks; None: there are none
     short: bool
     own: bool
 
@@ -176,7 +176,7 @@ class Selection:
         """The same, with times in seconds from the end of the span and some series at a time. Read only."""
         place = self._place
         whole = len(place.fine) == 1 and place.fine[0].series is None
-        if place.short or not whole or (place.thin and self._charts_know_more()):
+        if place.short or not whole or (place.thin is not None and self._charts_know_more(place.thin)):
             windows = self.windows()
             yield slice(0, place.size), replace(windows, time_rows=self._before_end(windows.time_rows), memo={})
             return
@@ -216,8 +216,8 @@ class Selection:
             found = _latest(whole, self._look(whole))
         else:
             found = _spread(((part, _latest(part, self._look(part))) for part in place.fine), place.size)
-        if place.thin and (found.time_rows > self._end).any():
-            found = self._with_charts(found)
+        if place.thin is not None and (found.time_rows > self._end).any():
+            found = self._with_charts(found, place.thin())
         return found
 
     def _windows(self) -> Windows:
@@ -227,24 +227,23 @@ class Selection:
                 "only the newest values of these series are kept; windows need a loaded rule that asks for them"
             )
         found = [(part, _windows(part, self._slots(part))) for part in place.fine]
-        if place.thin and self._charts_know_more():
-            return self._with_earlier(_merged(found, place.size))
+        if place.thin is not None and self._charts_know_more(place.thin):
+            return self._with_earlier(_merged(found, place.size), place.thin())
         if len(found) != 1 or found[0][0].series is not None:
             return _closed(_merged(found, place.size))
         return _closed(found[0][1])
 
-    def _charts_know_more(self) -> bool:
+    def _charts_know_more(self, charts: Callable[[], tuple[Part, ...]]) -> bool:
         """True when a series' fine samples begin within the span and its thinned ones before that."""
         if all((self._first(part) <= self._start).all() for part in self._place.fine):
             return False
-        fine, thin = _firsts(self._place.fine, self._place.size), _firsts(self._place.thin, self._place.size)
+        fine, thin = _firsts(self._place.fine, self._place.size), _firsts(charts(), self._place.size)
         return bool(((fine > self._start) & (thin < fine)).any())
 
-    def _with_charts(self, found: Latest) -> Latest:
+    def _with_charts(self, found: Latest, charts: tuple[Part, ...]) -> Latest:
         """Where the fine samples begin after the span, the thinned ones answer."""
         late = found.times > self._end
-        place = self._place
-        thin = _spread(((part, _latest(part, self._look(part))) for part in place.thin), place.size)
+        thin = _spread(((part, _latest(part, self._look(part))) for part in charts), self._place.size)
         return Latest(
             np.where(late, thin.values, found.values),
             np.where(late, thin.times, found.times),
@@ -253,10 +252,10 @@ class Selection:
             np.where(late, thin.lost, found.lost),
         )
 
-    def _with_earlier(self, fine: Windows) -> Windows:
+    def _with_earlier(self, fine: Windows, charts: tuple[Part, ...]) -> Windows:
         """Thinned samples before the first fine one of each series."""
         place = self._place
-        thin = _merged([(part, _windows(part, self._slots(part))) for part in place.thin], place.size)
+        thin = _merged([(part, _windows(part, self._slots(part))) for part in charts], place.size)
         earlier = thin.valid & (thin.times < _firsts(place.fine, place.size)[:, None])
         values = np.concatenate([np.where(earlier, thin.values, STALE), np.where(fine.valid, fine.values, STALE)], 1)
         times = np.concatenate([thin.times, fine.times], axis=1)

@@ -51,15 +51,18 @@ class SeriesTable:
         """Memory of the arrays."""
         return self.own.nbytes + self.host.nbytes + self.host_set.nbytes + 4 * self.size
 
-    def add(self, host: int, own: Iterable[Labels]) -> NDArray[np.int32]:
-        """New rows for a host's series; the caller gives the host its set by `set_host`."""
-        numbers = [self.own_sets.hold(one) for one in own]
-        rows = self._new_rows(len(numbers))
-        self.own[rows] = numbers
+    def hold(self, own: Iterable[Labels]) -> NDArray[np.int32]:
+        """Numbers of the own sets of series that `add` is told next."""
+        return np.array([self.own_sets.hold(one) for one in own], np.int32)
+
+    def add(self, host: int, own: NDArray[np.int32]) -> NDArray[np.int32]:
+        """New rows for a host's series with these own sets; the caller gives the host its set by `set_host`."""
+        rows = self._new_rows(len(own))
+        self.own[rows] = own
         self.host[rows] = host
-        for number, row in zip(numbers, rows.tolist(), strict=True):
+        for number, row in zip(own.tolist(), rows.tolist(), strict=True):
             self._list(number, row)
-        self._touch(self.own[rows])
+        self._touch(own)
         return rows
 
     def set_host(self, host: int, labels: Labels) -> None:

@@ -81,6 +81,10 @@ class Slab:
         self.free_rows(block, rows)
         self._free_blocks.append(block)
 
+    def sparse(self, part: int, much: int) -> bool:
+        """True when less than one `part` of its rows is in use and it is larger than `much` bytes."""
+        return (self._rows - len(self._free_rows)) * part < self._rows and self.bytes > much
+
     def trim(self) -> None:
         """Give the memory back when nothing is in it."""
         if self._rows and len(self._free_rows) == self._rows:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from numpy.typing import NDArray
 
-from collector.head import STALE, Head, HeadError, Match, Matcher, RecordError, UnknownSchemaError, Want
+from collector.head import STALE, Head, HeadError, Match, Matcher, RecordError, UnknownSchemaError, Want, memory
 from collector.labels import Labels
 
 NAMES = ("up", "load", "temp", "disk")
@@ -280,8 +280,54 @@ def test_charts_of_wanted_series_go_an_hour_back() -> None:
     hour = kept(head, "up", 6000.0, 3600.0)
     assert hour[-20:] == list(range(381, 401))
     assert 4 * 120 / 15 <= hour[0] - 160 + 4 * 120 / 15 <= 48
-    assert all(after - before <= 8 for before, after in pairwise(hour))
+    assert all(after - before <= 9 for before, after in pairwise(hour))
     assert newest(head, 3000.0, Matcher("__name__", Match.EQUAL, "up"))["a.up"] == pytest.approx(200, abs=8)
+
+
+def test_slots_of_an_hour_are_laid_out_as_samples_come() -> None:
+    head = Head()
+    head.demand([want("up", 3600.0)])
+    head.register("1", b"s", series("a", "up", "load"))
+    depths: list[tuple[int, int]] = []
+    for count in (30, 60, 100, 400):
+        fill(head, range(depths[-1][0] + 1 if depths else 1, count + 1))
+        depths.append((count, max(block.slab.slots for block in head._hosts["1"].blocks.values())))
+    assert depths == [(30, 32), (60, 72), (100, 108), (400, 272)]
+    assert kept(head, "up", 6000.0, 3600.0) == list(range(161, 401))
+
+
+def test_hosts_of_the_same_series_share_what_is_known_of_their_order() -> None:
+    head = Head()
+    head.demand([want("up", 300.0), want("disk", 3600.0)])
+    for host in "abc":
+        head.register(host, b"s", series(host, *NAMES))
+        head.append(host, b"s", 15.0, None, numbers(1, 2, 3, 4))
+    first, second = head._hosts["b"].schemas[b"s"], head._hosts["c"].schemas[b"s"]
+    assert first.offsets is second.offsets
+    assert all(isinstance(b.rows, slice) and isinstance(b.spots, slice) for b in head._hosts["c"].blocks.values())
+    assert newest(head, 15.0, Matcher("instance", Match.EQUAL, "c")) == {
+        "c.up": 1,
+        "c.load": 2,
+        "c.temp": 3,
+        "c.disk": 4,
+    }
+
+
+def test_one_host_left_behind_does_not_keep_a_fleets_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = Head()
+    head.demand([want("up", 3600.0)])
+    for host in range(400):
+        head.register(f"{host}", b"s", series(f"h{host}", *(f"m{i}" for i in range(9)), "up"))
+    for tick in range(1, 60):
+        for host in range(1 if tick > 2 else 0, 400):
+            head.append(f"{host}", b"s", 15.0 * tick, None, np.full(10, float(tick)))
+    shallow = next(slab for slab in head._memory.slabs if slab.slots == 32)
+    head.compact(900.0)
+    assert len(shallow.values) > 400  # too little to be worth the move
+    monkeypatch.setattr(memory, "_MUCH", 1000)
+    head.compact(900.0)
+    assert len(shallow.values) == 64
+    assert newest(head, 30.0, Matcher("instance", Match.EQUAL, "h0"))["h0.up"] == 2
 
 
 def test_own_series_are_kept_by_demand_too() -> None:
