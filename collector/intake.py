@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, EventKind
-from collector.store import Connection, hosts, tickets, users
+from collector.store import Connection, fencing, hosts, tickets, users
 from collector.store import alerts as alert_rows
 from collector.store.alerts import Episode
 from collector.store.engine import Store
 from collector.store.errors import StoreError
+from collector.store.fencing import Holding
 from collector.store.hosts import Scope
 from collector.tickets import desk
 from collector.tickets.action import Action, Assign, apply_all
@@ -28,6 +29,14 @@ ATTEMPTS = 5
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of one collector's evaluation: alerts as stored, and what it holds no longer (see `fencing`)."""
+
+    stored: Sequence[Alert] = ()
+    lost: frozenset[str] = frozenset()
 
 
 class Intake:
@@ -46,6 +55,17 @@ class Intake:
         if not changes:
             return ()
         return self._run(lambda conn: _alerts(conn, changes, self._policy, at))
+
+    def judged(self, changes: AlertChanges, at: float, holding: Holding) -> Judged:
+        """As `alerts`, for one of several collectors: nothing is changed of hosts that others hold meanwhile."""
+        if not changes:
+            return Judged()
+
+        def work(conn: Connection) -> Judged:
+            kept, lost = fencing.fenced(conn, changes, holding)
+            return Judged(_alerts(conn, kept, self._policy, at), lost)
+
+        return self._run(work)
 
     def open_by_person(
         self, new: NewTicket, actor: Actor, at: float, *, idempotency_key: str | None = None, scope: Scope = None
@@ -105,6 +125,8 @@ class _Desk:
 
 
 def _alerts(conn: Connection, changes: AlertChanges, policy: Policy, at: float) -> tuple[Alert, ...]:
+    if not changes:
+        return ()
     state = _state(conn, changes.events)
     unknown_since = {a.key: a.unknown_since for a in changes.upserts}
     for event in changes.events:

@@ -1,10 +1,13 @@
 """Who may open a stream: the certificate we issued, in use, of a host in service, on the computer it is bound to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from collector.alerts.alert import Alert
 from collector.ingest.facts import facts_of
 from collector.ingest.peer import Peer
 from collector.store import certificates, hosts, machines
+from collector.store.alerts import alerts_by_host
 from collector.store.engine import Store
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -32,6 +35,7 @@ class Session:
     gen: int = 0
     foreign: bool = False
     first: bool = False
+    alerts: Sequence[Alert] = ()  # the host's, as they stood when this collector got it
 
 
 def admitted(store: Store, peer: Peer) -> hosts.Host | Refusal:
@@ -46,7 +50,7 @@ def admitted(store: Store, peer: Peer) -> hosts.Host | Refusal:
     return host if host.approved_at is not None else Refusal("approval", WAITS)
 
 
-def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float) -> Session:
+def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float, *, collector: str | None = None) -> Session:
     """A session for the computer the identity is bound to; an older certificate ends with it. Raises StoreError."""
     fingerprint = hello.machine_fingerprint[:128]
     with store.write() as conn:
@@ -59,10 +63,11 @@ def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float) -> Sessio
             facts=facts_of(hello.facts),
             version=hello.agent_version[:64],
             fingerprint=fingerprint,
+            collector=collector,
         )
         if gen:
             certificates.use(conn, peer.serial, at)
-    return Session(gen)
+        return Session(gen, alerts=alerts_by_host(conn, peer.agent_id))
 
 
 def copied(store: Store, peer: Peer, at: float) -> Session:

@@ -4,7 +4,7 @@ Lives in the event loop's thread, except `look` and `write`, which touch the dat
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collector.ingest.stamp import Identity
@@ -41,6 +41,7 @@ class Member:
     standing: Standing
     told: str
     connected: bool = False
+    ours: bool = True  # False: another collector holds it and keeps its presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Seen:
     overdue: tuple[str, ...]
     active: Mapping[str, Identity] | None  # None: not asked for this time
     copied: frozenset[str] = frozenset()  # two computers use their identity; asked for with `active`
+    elsewhere: Mapping[str, hosts.Host] = field(default_factory=dict)  # what other collectors say of theirs
 
 
 @dataclass(slots=True)
@@ -76,8 +78,16 @@ class Due:
 class Attendance:
     """Made with what `load` read. `describe` is the engine's; `now` our clock."""
 
-    def __init__(self, store: Store, policy: Policy, describe: Describe, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        describe: Describe,
+        now: Callable[[], float],
+        collector: str | None = None,
+    ) -> None:
         self._store = store
+        self._collector = collector  # None: there is no other
         self._policy = policy
         self._describe = describe
         self._now = now
@@ -93,18 +103,20 @@ class Attendance:
         with self._store.read() as conn:
             found = hosts.active_identities(conn)
         for host in found:
-            self._members[host.id] = Member(identity_of(host), host.session_gen, _standing(host), host.presence)
+            self._members[host.id] = self._member(host)
         self._excuse_the_silent()
         self.write(self.take())
 
-    def look(self, *, everybody: bool) -> Seen:
+    def look(self, *, everybody: bool, lead: bool = False) -> Seen:
         """Once a second: who is refused, whose deadline has passed; now and then who is there. Raises StoreError."""
         with self._store.read() as conn:
             at = clock(conn)
-            active = {h.id: identity_of(h) for h in hosts.active_identities(conn)} if everybody else None
-            overdue = tuple(host.id for host in hosts.overdue(conn, at))
+            found = hosts.active_identities(conn) if everybody else []
+            active = {h.id: identity_of(h) for h in found} if everybody else None
+            overdue = tuple(host.id for host in hosts.overdue(conn, at, collector=self._collector, lead=lead))
             copied = machines.duplicates(conn, at) if everybody else frozenset()
-            return Seen(at, frozenset(enrollments.revoked_serials(conn)), overdue, active, copied)
+            elsewhere = {h.id: h for h in found if not self._is_ours(h)}
+            return Seen(at, frozenset(enrollments.revoked_serials(conn)), overdue, active, copied, elsewhere)
 
     def write(self, due: Due) -> None:
         """One transaction; rows of sessions that were fenced meanwhile stay as they are. Raises StoreError."""
@@ -113,7 +125,8 @@ class Attendance:
         with self._store.write() as conn:
             hosts.touch(conn, list(due.touched.items()), self._now())
             for host, (gen, s) in due.standings.items():
-                hosts.set_presence(conn, host, gen, s.presence.value, s.reason, s.since, s.deadline)
+                values = (s.presence.value, s.reason, s.since, s.deadline)
+                hosts.set_presence(conn, host, gen, *values, collector=self._collector)
             for note in due.notes:
                 hosts.add_host_event(conn, note.host, note.at, note.kind, note.detail)
 
@@ -140,11 +153,25 @@ class Attendance:
             member = Member(identity, gen, Standing(Presence.UNKNOWN), "never_seen")
             self._members[identity.agent_id] = member
         was = member.standing
-        member.identity, member.gen, member.connected = identity, gen, True
+        member.identity, member.gen, member.connected, member.ours = identity, gen, True, True
         reason = explanation(absence, clean)
         if reason and was.presence in (Presence.AWAY_UNEXPLAINED, Presence.UNKNOWN):
             self.note(identity.agent_id, "absence_explained", {"reason": reason, "since": was.since})
         self._step(member, Welcomed())
+
+    def took(self, found: Iterable[hosts.Host]) -> None:
+        """Hosts of a collector that is dead: as after a start of our own, nobody of them is down for the grace."""
+        for host in found:
+            member = self._members.get(host.id)
+            if member is None or member.gen < host.session_gen:
+                self._members[host.id] = member = self._member(host)
+                self._excuse(host.id, member)
+
+    def lost(self, gone: Mapping[str, int]) -> None:
+        """Another collector holds these hosts (instance -> our generation) now and keeps their presence."""
+        for member in self._members.values():
+            if member.gen <= gone.get(member.identity.instance, -1):
+                member.ours = member.connected = False
 
     def live(self, host: str) -> None:
         """A fresh sample arrived."""
@@ -197,6 +224,8 @@ class Attendance:
             deadline = member.standing.deadline if member else None
             if member is not None and deadline is not None and deadline <= seen.at:
                 self._step(member, DeadlinePassed())
+        for row in seen.elsewhere.values():
+            self._hear_of(row)
         # A connected one that is missing was enrolled after the look; a retired one's stream is cut by its serial.
         active = self._members if seen.active is None else seen.active
         if seen.active is not None:
@@ -232,9 +261,26 @@ class Attendance:
 
     def _excuse_the_silent(self) -> None:
         for host, member in self._members.items():
-            if not member.connected and member.told != "never_seen":
-                self._step(member, CollectorStarted())
-            self._tell(host, member)
+            self._excuse(host, member)
+
+    def _excuse(self, host: str, member: Member) -> None:
+        if member.ours and not member.connected and member.told != "never_seen":
+            self._step(member, CollectorStarted())
+        self._tell(host, member)
+
+    def _hear_of(self, row: hosts.Host) -> None:
+        """What its own collector says of a host: for rules that look at the whole fleet."""
+        member = self._members.get(row.id)
+        if member is not None and (member.ours or member.standing == _standing(row)):
+            return  # ours by a session opened since the look, or no news
+        self._members[row.id] = member = self._member(row)
+        self._tell(row.id, member)
+
+    def _member(self, row: hosts.Host) -> Member:
+        return Member(identity_of(row), row.session_gen, _standing(row), row.presence, ours=self._is_ours(row))
+
+    def _is_ours(self, row: hosts.Host) -> bool:
+        return self._collector is None or row.collector_id == self._collector
 
     def _step(self, member: Member, event: Event) -> None:
         host, before = member.identity.agent_id, member.standing

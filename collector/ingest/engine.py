@@ -80,6 +80,7 @@ class Engine(threading.Thread):
     """Start it once. `commit` is `Intake.alerts`; `clock` gives Unix seconds and never goes back.
 
     `schedule` is given the function that says whether a label set's host has fresh samples, and makes the Schedule.
+    `settle` is called after each evaluation, before acks go, also after one that failed.
     `wants` is what its rules look at; None keeps every series as long as the head's retention.
     """
 
@@ -93,6 +94,7 @@ class Engine(threading.Thread):
         metrics: Metrics,
         tick: float = 1.0,
         wants: Sequence[Want] | None = None,
+        settle: Callable[[Schedule], None] = lambda _schedule: None,
         snapshot: Snapshot | None = None,
     ) -> None:
         super().__init__(name="engine", daemon=True)
@@ -100,6 +102,7 @@ class Engine(threading.Thread):
         self._state = _State()
         self._schedule = schedule(self._host_online)
         self._commit_changes = commit
+        self._settle = settle
         self._clock = clock
         self._metrics = metrics
         self._tick = tick
@@ -232,10 +235,13 @@ class Engine(threading.Thread):
             self._guarded("ack", partial(acked, tuple(batch)))
 
     def _judge(self, at: float) -> None:
-        while self._state.owed:
-            self._commit(self._state.owed[0], at)
-            del self._state.owed[0]
-        self._schedule.run(self._head.select, at, commit=self._commit, record=self._head.set)
+        try:
+            while self._state.owed:
+                self._commit(self._state.owed[0], at)
+                del self._state.owed[0]
+            self._schedule.run(self._head.select, at, commit=self._commit, record=self._head.set)
+        finally:
+            self._settle(self._schedule)
 
     def _commit(self, changes: AlertChanges, at: float) -> Sequence[Alert]:
         done = False

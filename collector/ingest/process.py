@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import logging
 import signal
 import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -21,6 +24,7 @@ from collector.head import Head
 from collector.ingest import ca, enrollment, service
 from collector.ingest.attendance import Attendance
 from collector.ingest.clock import SteadyClock
+from collector.ingest.custody import Custody, Sighting
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine, retention_for
 from collector.ingest.errors import ListenError
@@ -34,8 +38,9 @@ from collector.query.service import QueryServicer
 from collector.rules.errors import RuleFileError
 from collector.rules.model import Group
 from collector.rules.schedule import Schedule
-from collector.store.alerts import load_alerts
+from collector.store.collectors import BEAT
 from collector.store.engine import Store
+from collector.store.errors import StoreError
 from collector.store.schema import open_store
 from collector.tickets.desk import Policy as DeskPolicy
 from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
@@ -138,12 +143,17 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
     store = open_store(settings.database)
     now = SteadyClock(time.time, time.monotonic)
     metrics = Metrics()
-    engine = make_engine(settings, store, groups, Intake(store, policy), now, metrics)
-    presence = PresencePolicy(silence=settings.offline_after, grace=settings.start_grace)
-    attendance = Attendance(store, presence, engine.describe, now)
+    for address in (settings.listen, settings.enrollment_listen):
+        _check_free(address)  # before another process of our name is taken for dead
+    custody = _custody(settings, store)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(store.close)
         worker = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="database"))
+        seen = custody.enter()
+        stack.callback(_leave, custody)
+        engine = make_engine(settings, groups, Intake(store, policy), now, metrics, custody, seen)
+        presence = PresencePolicy(silence=settings.offline_after, grace=settings.start_grace)
+        attendance = Attendance(store, presence, engine.describe, now, custody.collector)
         attendance.load()
         engine.start()
         stack.push_async_callback(asyncio.to_thread, engine.stop)
@@ -151,11 +161,14 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
             store=store,
             engine=engine,
             attendance=attendance,
+            custody=custody,
             worker=worker,
             terms=Terms(settings.interval, settings.heartbeat, settings.rewind_seconds),
             now=now,
             metrics=metrics,
         )
+        loop = asyncio.get_running_loop()
+        custody.lost = lambda gone: _later(loop, partial(servicer.cut, gone))
         bound = await _listen(stack, settings, authority, servicer, engine, store, worker, now, metrics)
         tending = asyncio.create_task(_tend(servicer))
         stack.push_async_callback(_finish, servicer, tending)
@@ -165,15 +178,15 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
 
 def make_engine(
     settings: IngestSettings,
-    store: Store,
     groups: tuple[Group, ...],
     intake: Intake,
     now: Callable[[], float],
     metrics: Metrics,
+    custody: Custody,
+    seen: Sighting,
 ) -> Engine:
-    """The engine with the alerts the database holds, so that `for` goes on where it was. Raises StoreError."""
-    with store.read() as conn:
-        alerts = load_alerts(conn)
+    """The engine with the alerts that are ours to judge from the start, so that `for` goes on where it was."""
+    alerts = custody.started(seen)
     return Engine(
         head=Head(retention=retention_for(groups), interval=settings.interval),
         schedule=lambda host_online: Schedule(
@@ -183,8 +196,10 @@ def make_engine(
             default_interval=settings.evaluation_interval,
             unknown_after=settings.unknown_after,
             host_online=host_online,
+            owns=custody.owns,
         ),
-        commit=intake.alerts,
+        commit=custody.commit(intake.judged),
+        settle=custody.settle,
         clock=now,
         metrics=metrics,
         tick=settings.evaluation_interval,
@@ -271,9 +286,30 @@ def _make_room(path: Path) -> None:
         raise ListenError(f"Cannot make the socket {path}: {error.strerror}.") from error
 
 
+def _custody(settings: IngestSettings, store: Store) -> Custody:
+    """A process that starts on the same machine's same port is the successor of the one before it."""
+    collector = str(uuid.uuid4())
+    place = collector[:8] if settings.listen.endswith(":0") else settings.listen
+    return Custody(store, collector, f"{socket.gethostname()}/{place}")
+
+
+def _leave(custody: Custody) -> None:
+    try:
+        custody.leave()
+    except StoreError as error:  # then our silence tells the others
+        log.warning("The end cannot be told: %s", error, extra={"action": "database_away"})
+
+
+def _later(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(work)
+
+
 async def _tend(servicer: service.IngestServicer) -> None:
-    while True:
+    looks_per_beat = max(1, round(BEAT / LOOK_SECONDS))
+    for look in itertools.count(1):
         await servicer.tend()
+        if look % looks_per_beat == 0:
+            await servicer.guard()
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
@@ -11,6 +11,7 @@ import grpc
 
 from collector.ingest import admission
 from collector.ingest.attendance import Attendance, Seen, identity_of
+from collector.ingest.custody import Custody
 from collector.ingest.engine import Engine
 from collector.ingest.events import (
     Append,
@@ -69,6 +70,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         store: Store,
         engine: Engine,
         attendance: Attendance,
+        custody: Custody,
         worker: Executor,
         terms: Terms,
         now: Callable[[], float],
@@ -77,6 +79,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._store = store
         self._engine = engine
         self._attendance = attendance
+        self._custody = custody
         self._worker = worker
         self._terms = terms
         self._now = now
@@ -125,7 +128,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         for link in tuple(self._links):
             link.feed(Ticked())
         try:
-            seen = await self._database(partial(self._attendance.look, everybody=self._looks % _EVERYBODY == 0))
+            look = partial(self._attendance.look, everybody=self._looks % _EVERYBODY == 0, lead=self._custody.lead > 0)
+            seen = await self._database(look)
         except StoreError as error:
             self._attendance.trouble(error)
         else:
@@ -148,6 +152,27 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         except StoreError as error:
             self._losses.keep(lost)
             self._attendance.trouble(error)
+
+    async def guard(self) -> None:
+        """Every few seconds: a sign of life, and who holds which host. A database that is away is `tend`'s to tell."""
+        custody = self._custody
+        try:
+            seen = await self._database(partial(custody.look, custody.lead))
+        except StoreError:
+            return
+        self._attendance.took(seen.taken)
+        self._engine.call(lambda _head, schedule, at: custody.apply(schedule, at, seen))
+
+    def cut(self, gone: Mapping[str, int]) -> None:
+        """Sessions (instance -> generation) that another collector has ended: who still streams to us comes again.
+
+        Its books are closed: what it sent last may have had no effect here.
+        """
+        for host, link in tuple(self._newest.items()):
+            if gone.get(link.session.identity.instance) == link.session.gen:
+                link.feed(Fenced(clone=False))
+                del self._newest[host]
+        self._attendance.lost(gone)
 
     def set_interval(self, seconds: float) -> None:
         """Every agent takes rounds this often from now on."""
@@ -208,10 +233,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if opened.foreign:
             self._copied(link, hello, first=opened.first)
             return
-        gen = opened.gen
+        gen, instance, custody = opened.gen, link.session.identity.instance, self._custody
         if not gen:
             link.feed(Revoked("This identity was revoked."))
             return
+        self._engine.call(lambda _head, schedule, at: custody.hold(schedule, at, instance, gen, opened.alerts))
         if link.session.phase is Phase.CLOSED:
             return  # it was sent away while the database worked
         self._take_over(link)
@@ -224,7 +250,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
         if await self._speaks_twice(link, hello):
             return await self._database(partial(admission.copied, self._store, link.peer, self._now()))
-        return await self._database(partial(admission.open_session, self._store, link.peer, hello, self._now()))
+        return await self._database(
+            partial(
+                admission.open_session, self._store, link.peer, hello, self._now(), collector=self._custody.collector
+            )
+        )
 
     async def _speaks_twice(self, link: Link, hello: pb.Hello) -> bool:
         """Whether the agent's older stream is of another boot and still says something.

@@ -29,6 +29,7 @@ class Context:
     key_of: Callable[[Labels], str]
     started_at: float
     host_online: Callable[[Labels], bool] = lambda _labels: True
+    owns: Callable[[Labels], bool] = lambda _labels: True  # False: another collector's affair
     group_labels: Mapping[str, str] = field(default_factory=dict)
     unknown_after: float = 90.0
     gone_after: float = 3600.0
@@ -83,6 +84,7 @@ def step(rule: AlertRule, state: State, result: Result, at: float, context: Cont
     Raises RuleError, with nothing changed, for too many alerts or two alerts with one label set.
     """
     matches, unclear = _matches(rule, result, context)
+    matches = {key: m for key, m in matches.items() if key in state.alerts or context.owns(m.labels)}
     considered = _Considered(rule, result, context)
     alerts: dict[str, Alert] = {}
     considered_at: dict[str, float] = {}

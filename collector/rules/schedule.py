@@ -73,6 +73,7 @@ class Schedule:
     `alerts` are those stored before the start: they keep `active_since`, so `for` goes on. Stored alerts whose
     rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`. `charts` False: events
     carry no evidence. `work` gives the seconds this thread has worked: a busy machine is no rule's fault.
+    `owns` False: another collector judges what has these labels; no alert of it begins here.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Schedule:
         gone_after: float = 3600.0,
         key_of: Callable[[Labels], str] = rules_key,
         host_online: Callable[[Labels], bool] = lambda _labels: True,
+        owns: Callable[[Labels], bool] = lambda _labels: True,
         needs_proof: bool = True,
         charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
@@ -99,6 +101,7 @@ class Schedule:
             key_of=key_of,
             started_at=started_at,
             host_online=host_online,
+            owns=owns,
             unknown_after=unknown_after,
             gone_after=gone_after,
             needs_proof=needs_proof,
@@ -147,6 +150,34 @@ class Schedule:
         self._mended += tuple(labels for labels in told if labels not in still)
         leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
         return _gone([*leaving], at, self._names())
+
+    def adopt(self, alerts: Iterable[Alert], at: float) -> None:
+        """Goes on with stored alerts as if they had been held all along; silence counts from `at`.
+
+        Those of a rule that is not here end with the next commit.
+        """
+        arrived: dict[str, list[Alert]] = {}
+        for alert in alerts:
+            arrived.setdefault(alert.rule, []).append(alert)
+        for running in self._running():
+            fresh = {alert.key: alert for alert in arrived.pop(running.rule.uid, ())}
+            if fresh:
+                state = running.state
+                running.state = replace(
+                    state,
+                    alerts={**state.alerts, **fresh},
+                    considered_at={**state.considered_at, **dict.fromkeys(fresh, at)},
+                )
+        self._orphans += [alert for rest in arrived.values() for alert in rest]
+
+    def release(self, leaves: Callable[[Labels], bool]) -> None:
+        """Forgets the alerts whose labels say so: somebody else goes on with them. Nothing is written or told."""
+        for running in self._running():
+            state = running.state
+            stay = {key: alert for key, alert in state.alerts.items() if not leaves(alert.labels)}
+            if len(stay) < len(state.alerts):
+                running.state = replace(state, alerts=stay)
+        self._orphans = [alert for alert in self._orphans if not leaves(alert.labels)]
 
     def report(self) -> tuple[GroupReport, ...]:
         """Every group and rule with its health, in order."""

@@ -42,6 +42,29 @@ def load_alerts(conn: Connection) -> list[Alert]:
     return [_alert(row) for row in conn.execute(sa.select(t.alert).order_by(t.alert.c.key))]
 
 
+def alerts_by_instance(conn: Connection, instances: Iterable[str]) -> list[Alert]:
+    """Every alert of these hosts, to take over with them."""
+    found: list[Alert] = []
+    for chunk in chunks(instances):
+        query = sa.select(t.alert).where(t.alert.c.instance.in_(chunk)).order_by(t.alert.c.key)
+        found += (_alert(row) for row in conn.execute(query))
+    return found
+
+
+def alerts_by_host(conn: Connection, host_id: str) -> list[Alert]:
+    """Every alert of one host, by its id."""
+    instance = sa.select(t.host.c.instance).where(t.host.c.id == host_id).scalar_subquery()
+    rows = conn.execute(sa.select(t.alert).where(t.alert.c.instance == instance).order_by(t.alert.c.key))
+    return [_alert(row) for row in rows]
+
+
+def alerts_of_no_host(conn: Connection) -> list[Alert]:
+    """Every alert whose labels name no host in service: the affair of whoever has the lead."""
+    there = sa.select(t.host.c.id).where(t.host.c.instance == t.alert.c.instance, t.host.c.retired_at.is_(None))
+    query = sa.select(t.alert).where(sa.not_(sa.exists(there.correlate(t.alert)))).order_by(t.alert.c.key)
+    return [_alert(row) for row in conn.execute(query)]
+
+
 def alerts_of(conn: Connection, rules: Iterable[str], scope: Scope, *, limit: int = 200) -> list[Alert]:
     """Alerts of these rules (by uid) of the reader's companies; firing ones first, then the oldest."""
     c = t.alert.c

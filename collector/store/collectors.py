@@ -53,6 +53,13 @@ def collectors(conn: Connection) -> list[Collector]:
     return [Collector(**row._asdict()) for row in rows]
 
 
+def others(conn: Connection, collector_id: str, at: float) -> frozenset[str]:
+    """The names of the living collectors besides this one."""
+    c = t.collector.c
+    living = c.stopped_at.is_(None) & (c.seen_at >= at - DEAD_AFTER)
+    return frozenset(conn.scalars(sa.select(c.name).where(c.id != collector_id, living)))
+
+
 def alive(collector_id: sa.ColumnElement[str | None], at: float) -> sa.ColumnElement[bool]:
     """The condition that the process a column names still lives at `at`; false for NULL."""
     c = t.collector.c

@@ -242,43 +242,38 @@ def unattended(conn: Connection, at: float) -> list[Host]:
     return [_host(row) for row in conn.execute(query.order_by(t.host.c.id))]
 
 
-def attend(conn: Connection, collector: str, at: float) -> dict[str, tuple[str, int]]:
-    """Take the unattended hosts: (instance, generation) of each by id. A former holder that wakes up is fenced."""
+def attend(conn: Connection, collector: str, at: float) -> list[Host]:
+    """Take the unattended hosts, as they are then. A former holder that wakes up is fenced."""
     c = t.host.c
     free = sa.and_(c.retired_at.is_(None), sa.not_(alive(c.collector_id, at)))
     ids = list(conn.scalars(sa.select(c.id).where(free).order_by(c.id).with_for_update(skip_locked=True)))
-    taken: dict[str, tuple[str, int]] = {}
+    taken: list[Host] = []
     for start in range(0, len(ids), 500):
-        never_held = sa.case((c.collector_id.is_(None), c.session_gen), else_=c.session_gen + 1)
-        update = sa.update(t.host).where(c.id.in_(ids[start : start + 500]), free)
-        rows = conn.execute(
-            update.values(collector_id=collector, session_gen=never_held).returning(c.id, c.instance, c.session_gen)
-        )
-        taken |= {row.id: (row.instance, row.session_gen) for row in rows}
+        some = c.id.in_(ids[start : start + 500])
+        next_gen = sa.case((c.collector_id.is_(None), c.session_gen), else_=c.session_gen + 1)
+        conn.execute(sa.update(t.host).where(some, free).values(collector_id=collector, session_gen=next_gen))
+        rows = conn.execute(_HOSTS.where(some, c.collector_id == collector).order_by(c.id))
+        taken += (_host(row) for row in rows)
     return taken
 
 
-def held(conn: Connection, collector: str) -> dict[str, tuple[str, int]]:
-    """(instance, generation) by id of the hosts this collector holds."""
+def holders(conn: Connection) -> dict[str, tuple[int, str | None]]:
+    """(generation, holder) by instance of every host in service."""
     c = t.host.c
-    rows = conn.execute(sa.select(c.id, c.instance, c.session_gen).where(c.collector_id == collector))
-    return {row.id: (row.instance, row.session_gen) for row in rows}
-
-
-def instances(conn: Connection) -> frozenset[str]:
-    """The instances of all hosts in service."""
-    return frozenset(conn.scalars(sa.select(t.host.c.instance).where(t.host.c.retired_at.is_(None))))
+    rows = conn.execute(sa.select(c.instance, c.session_gen, c.collector_id).where(c.retired_at.is_(None)))
+    return {row.instance: (row.session_gen, row.collector_id) for row in rows}
 
 
 def fence(conn: Connection, instances: Iterable[str]) -> dict[str, tuple[int, str | None]]:
-    """(generation, holder) of the hosts with these instances; they stay so to the end of the transaction.
+    """(generation, holder) of the hosts in service with these instances; so it stays to the end of the transaction.
 
     Locked in the order of their ids, and only against a change of holder: presence is written meanwhile.
     """
     wanted, c = sorted(set(instances)), t.host.c
     found: dict[str, tuple[int, str | None]] = {}
     for start in range(0, len(wanted), 500):
-        query = sa.select(c.instance, c.session_gen, c.collector_id).where(c.instance.in_(wanted[start : start + 500]))
+        some = c.instance.in_(wanted[start : start + 500]) & c.retired_at.is_(None)
+        query = sa.select(c.instance, c.session_gen, c.collector_id).where(some)
         rows = conn.execute(query.order_by(c.id).with_for_update(read=True, key_share=True))
         found |= {row.instance: (row.session_gen, row.collector_id) for row in rows}
     return found

@@ -61,6 +61,7 @@ def test_a_start_under_the_same_name_ends_the_process_before_it(store: Store) ->
         collectors.register(conn, "c2", "two")
         collectors.register(conn, "c3", "one")
         assert living(conn) == {"c2", "c3"}
+        assert collectors.others(conn, "c3", clock(conn)) == {"two"}
 
 
 def test_what_was_only_thought_dead_comes_back_with_its_next_beat(store: Store) -> None:
@@ -131,11 +132,10 @@ def test_a_host_is_held_by_the_collector_of_its_newest_session(store: Store) -> 
     with store.write() as conn:
         enrol(conn, "h1", "srv-1")
         assert opened(conn, "h1", "c1") == 1
-        assert hosts.held(conn, "c1") == {"h1": ("srv-1", 1)}
+        assert hosts.holders(conn) == {"srv-1": (1, "c1")}
         assert opened(conn, "h1", "c2") == 2
-        assert hosts.held(conn, "c1") == {}
         assert hosts.fence(conn, ["srv-1", "nobody"]) == {"srv-1": (2, "c2")}
-        assert hosts.instances(conn) == {"srv-1"}
+        assert hosts.holders(conn) == {"srv-1": (2, "c2")}
         assert not hosts.set_presence(conn, "h1", 2, "online", "", 20.0, None, collector="c1")
         assert hosts.set_presence(conn, "h1", 2, "online", "", 20.0, None, collector="c2")
 
@@ -151,8 +151,9 @@ def test_hosts_of_dead_collectors_and_of_none_are_unattended_and_taken_once(stor
         age(conn, "c1", collectors.DEAD_AFTER + 1)
         at = clock(conn)
         assert [h.id for h in hosts.unattended(conn, at)] == ["h0", "h2"]
-        assert hosts.attend(conn, "c3", at) == {"h0": ("srv-0", 2), "h2": ("srv-2", 0)}
-        assert hosts.attend(conn, "c3", at) == {}
+        taken = hosts.attend(conn, "c3", at)
+        assert [(h.instance, h.session_gen, h.collector_id) for h in taken] == [("srv-0", 2, "c3"), ("srv-2", 0, "c3")]
+        assert hosts.attend(conn, "c3", at) == []
         assert hosts.fence(conn, ["srv-0", "srv-1", "srv-2"]) == {
             "srv-0": (2, "c3"),
             "srv-1": (1, "c2"),
@@ -165,8 +166,8 @@ def test_a_retired_host_is_nobodys(store: Store) -> None:
         enrol(conn, "h1", "srv-1")
         hosts.retire(conn, "h1", 50.0)
         assert hosts.unattended(conn, clock(conn)) == []
-        assert hosts.attend(conn, "c1", clock(conn)) == {}
-        assert hosts.instances(conn) == frozenset()
+        assert hosts.attend(conn, "c1", clock(conn)) == []
+        assert hosts.holders(conn) == {}
 
 
 @pytest.mark.parametrize(
