@@ -7,7 +7,7 @@ PROTOS := $(wildcard proto/czuwak/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test lint format types bench screenshot proto lock clean
+.PHONY: help setup servers demo test lint format types bench chaos screenshot proto lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: setup ## write ruff's format and safe fixes
 
 bench: setup ## prints our figures beside the peers'
 	@tests/servers.sh && $(BIN)/python -m tests.bench $(ARGS)
+
+chaos: setup ## the reliability figures; BUDGET=minutes ARGS="g1 g9"
+	@tests/servers.sh && $(BIN)/python -m tests.chaos $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 screenshot: setup ## the picture in the README, from the product's own pages
 	@tests/servers.sh && $(BIN)/python -m tests.web.screenshot

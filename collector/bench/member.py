@@ -19,8 +19,8 @@ NEWS_GRACE = 10.0
 class Plan:
     """When a member's level goes over its threshold; seconds since the start, 0 for `hold` and `every` means never.
 
-    A crossing ends only after a batch over the threshold was acknowledged at the live edge, and the next one begins
-    only after one under it was: each is an episode that somebody outside can count.
+    A crossing ends only after batches over the threshold were acknowledged at the live edge over `hold`, and the next
+    one begins only after one under it was: each is an episode that somebody outside can count.
     """
 
     first: float = math.inf
@@ -63,9 +63,11 @@ class Member:
     dropped: int = 0
     credits: int = 0
     due: float = 0.0  # of the next crossing
-    began: float = 0.0
+    calmed: bool = False
     edge: int = 0  # number of the first batch on this side of the threshold
     settled: bool = True  # a batch on this side was acknowledged in the live lane
+    settled_ns: int = 0  # when that batch was taken
+    held_ns: int = 0  # a batch of this side taken so long after it was acknowledged live too
     fresh_from: int = 0  # first number taken after the Hello: an older one says nothing about now
 
     def __post_init__(self) -> None:
@@ -87,8 +89,7 @@ class Member:
     def calm(self) -> None:
         """No further crossing; the level comes down once it may."""
         self.due = math.inf
-        if self.high:
-            self.began = -math.inf
+        self.calmed = True
 
     @property
     def restless(self) -> bool:
@@ -103,16 +104,15 @@ class Member:
     def _turn(self, at: float) -> None:
         if not self.settled:
             return
-        if self.high and (self.began == -math.inf or (self.plan.hold > 0 and at >= self.began + self.plan.hold)):
+        if self.high and (self.calmed or 0 < self.plan.hold * NS <= self.held_ns):
             self._cross(high=False)
         elif not self.high and at >= self.due:
-            self.began = at
             self.due = at + self.plan.every if self.plan.every > 0 else math.inf
             self._cross(high=True)
 
     def _cross(self, *, high: bool) -> None:
-        self.high, self.settled, self.edge = high, False, self.next_seq
-        self.note("crossed" if high else "back", seq=self.edge)
+        self.note("crossed" if high else "back", seq=self.next_seq, held=self.held_ns / NS)
+        self.high, self.settled, self.edge, self.held_ns = high, False, self.next_seq, 0
 
     def _forget(self, now_ns: int) -> None:
         """Batches older than the memory: durable ones silently, others are counted."""
@@ -202,10 +202,17 @@ class Member:
         for seq in again:
             del self.replay[seq]
         self.acked.update(seq for seq in (*done, *again) if seq in self.entries)
-        if done and not self.settled and max(done) >= max(self.edge, self.fresh_from):
-            self.settled = True
-            self.note("confirmed" if self.high else "cleared", seq=max(done))
+        if done and max(done) >= max(self.edge, self.fresh_from):
+            self._hold(max(done))
         return times, len(again)
+
+    def _hold(self, seq: int) -> None:
+        """A fresh batch of this side is durable."""
+        entry = self.entries.get(seq)
+        if not self.settled:
+            self.settled, self.settled_ns = True, entry.taken_ns if entry else 0
+            self.note("confirmed" if self.high else "cleared", seq=seq)
+        self.held_ns = max(self.held_ns, entry.taken_ns - self.settled_ns if entry else 0)
 
     def refuse(self, seq: int, *, final: bool) -> None:
         """A batch was refused: for good, or it waits for the replay lane."""

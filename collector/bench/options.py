@@ -18,6 +18,7 @@ def swarm(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=60.0, metavar="T", help="how long; SIGTERM ends it sooner in order (60)")
     add("--processes", type=int, default=1, metavar="P", help="client processes (1)")
     add("--ramp", type=float, metavar="S", help="spread the first connections over this (default: the interval)")
+    add("--widest", type=float, default=120.0, metavar="S", help="widest jitter of a reconnect (120)")
     add("--goodbye", choices=GOODBYES, default="none", help="what is said at the end (none)")
     add("--memory", type=float, default=1800.0, metavar="S", help="how long a batch can be sent again (1800)")
     add("--ledger", type=Path, metavar="DIR", help="write every obligation there, a file a process")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import grpc
@@ -17,7 +16,6 @@ from czuwak.v1 import ingest_pb2_grpc
 
 AHEAD_NS = 400 * 86_400 * NS  # the simulated boot was long ago: a backlog of a day fits into it
 GREETING = 20.0
-WIDEST = 120.0
 OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 30_000),
@@ -26,6 +24,7 @@ OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", 1 << 20),
 )
+_Call = grpc.aio.StreamStreamCall[pb.StreamRequest, pb.StreamResponse]
 _FINAL = {pb.NACK_REASON_BAD_DATA, pb.NACK_REASON_TOO_BIG, pb.NACK_REASON_QUOTA}
 
 
@@ -38,6 +37,7 @@ class Setting:
     report: Report
     stop: asyncio.Event
     began: float  # monotonic
+    widest: float = 120.0  # of the jitter
 
 
 def boottime_ns() -> int:
@@ -53,6 +53,7 @@ class Agent:
     ) -> None:
         self.member = member
         self.live = False
+        self.resting = False  # no more rounds
         self._name, self._credentials, self._setting, self._epoch = name, credentials, setting, epoch
         self._outbox: asyncio.Queue[pb.StreamRequest | None] = asyncio.Queue()
         self._heartbeat = 30.0
@@ -66,7 +67,8 @@ class Agent:
         while not self._setting.stop.is_set():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + max(interval, self.member.interval), time.monotonic() - interval)
-            self._round()
+            if not self.resting:
+                self._round()
             if self.live and time.monotonic() >= beat:
                 beat = time.monotonic() + self._heartbeat
                 self._outbox.put_nowait(self._beat())
@@ -97,7 +99,8 @@ class Agent:
         self._outbox = asyncio.Queue()
         self._outbox.put_nowait(self._hello())
         async with grpc.aio.secure_channel(self._setting.target, self._credentials, options=OPTIONS) as channel:
-            call = ingest_pb2_grpc.IngestServiceStub(channel).Stream(self._messages(self._outbox))
+            call = ingest_pb2_grpc.IngestServiceStub(channel).Stream()
+            writer = asyncio.create_task(self._write(call, self._outbox))
             try:
                 answer = await asyncio.wait_for(call.read(), GREETING)
                 while isinstance(answer, pb.StreamResponse):
@@ -108,10 +111,17 @@ class Agent:
                 return str(error.code().name)
             except TimeoutError:
                 return "NO_WELCOME"
+            finally:
+                call.cancel()
+                writer.cancel()
+                await asyncio.wait({writer})
 
-    async def _messages(self, outbox: "asyncio.Queue[pb.StreamRequest | None]") -> AsyncIterator[pb.StreamRequest]:
-        while (message := await outbox.get()) is not None:
-            yield message
+    async def _write(self, call: _Call, outbox: "asyncio.Queue[pb.StreamRequest | None]") -> None:
+        """In order, one at a time; the reader sees why a stream ended."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while (message := await outbox.get()) is not None:
+                await call.write(message)
+            await call.done_writing()
 
     def _hear(self, answer: pb.StreamResponse) -> None:
         match answer.WhichOneof("message"):
@@ -125,7 +135,7 @@ class Agent:
                 self.member.interval = answer.set_interval.interval_seconds
             case "go_away":
                 low, high = answer.go_away.reconnect_min_ms, answer.go_away.reconnect_max_ms
-                self._window = (low / 1000, high / 1000) if high else (WIDEST / 2, WIDEST)
+                self._window = (low / 1000, high / 1000) if high else (self._setting.widest / 2, self._setting.widest)
                 self._outbox.put_nowait(None)
 
     def _welcome(self, welcome: pb.Welcome) -> None:
@@ -211,7 +221,7 @@ class Agent:
 
     def _wait(self) -> float:
         """Seconds until the next attempt: in the window told, else anywhere up to 1 s doubled at each failure."""
-        low, high = self._window or (0.0, min(WIDEST, 2.0 ** min(self._failures, 10)))
+        low, high = self._window or (0.0, min(self._setting.widest, 2.0 ** min(self._failures, 10)))
         self._window = None
         self._failures += 1
         return random.uniform(low, high)  # noqa: S311 - jitter, no secret

@@ -33,6 +33,10 @@ from czuwak.v1 import ingest_pb2 as pb
 
 SPARE_FILES = 200
 PATIENCE = 30.0  # for the last acknowledgements
+HANDED_ON = (
+    *("series", "interval", "collector", "identities", "seconds", "ramp", "goodbye", "memory", "widest", "ledger"),
+    *("cross_at", "cross_spread", "cross_hold", "cross_every", "backlog"),
+)
 GOODBYES = {
     "none": None,
     "stop": pb.GOING_AWAY_REASON_AGENT_STOP,
@@ -101,8 +105,7 @@ def _words(args: argparse.Namespace, first: int, count: int, crossings: int) -> 
     """One child's command line. Crossings fall on the first agents of all, stale ones on the last."""
     words = [sys.executable, "-I", "-m", "collector.main", "bench", "swarm", "--processes", "1"]
     words += ["--agents", str(count), "--first", str(first), "--crossings", str(crossings)]
-    for name in ("series", "interval", "collector", "identities", "seconds", "ramp", "goodbye", "memory", "ledger",
-                 "cross_at", "cross_spread", "cross_hold", "cross_every", "backlog"):  # fmt: skip
+    for name in HANDED_ON:
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
@@ -114,7 +117,7 @@ def _words(args: argparse.Namespace, first: int, count: int, crossings: int) -> 
 
 async def _one(args: argparse.Namespace, here: list[str]) -> Report:
     stop, report = asyncio.Event(), Report(agents=len(here))
-    setting = Setting(args.collector, Rounds(schema(args.series)), report, stop, time.monotonic())
+    setting = Setting(args.collector, Rounds(schema(args.series)), report, stop, time.monotonic(), args.widest)
     loop = asyncio.get_running_loop()
     early = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
@@ -195,19 +198,24 @@ async def _until(early: asyncio.Event, seconds: float) -> None:
 
 
 async def _finish(agents: list[Agent], interval: float) -> None:
-    """No more crossings that end; rounds go on until every turn is acknowledged, with patience."""
+    """No more crossings; rounds go on until every turn is acknowledged, then they end and are waited for; patiently."""
     for agent in agents:
         if agent.member.plan.hold > 0:
             agent.member.calm()
     until = time.monotonic() + PATIENCE + 2 * interval
-    while time.monotonic() < until and any(_owes(agent) for agent in agents):  # noqa: ASYNC110 - also until a time
+    await _while(lambda: any(_owes(agent) for agent in agents), until)
+    for agent in agents:
+        agent.resting = True
+    await _while(lambda: any(agent.live and agent.member.live for agent in agents), until)
+
+
+async def _while(busy: Callable[[], bool], until: float) -> None:
+    while time.monotonic() < until and busy():  # noqa: ASYNC110 - also until a time
         await asyncio.sleep(0.1)
 
 
 def _owes(agent: Agent) -> bool:
-    member = agent.member
-    owing = member.restless if member.plan.hold > 0 else not member.settled
-    return owing or bool(member.live)
+    return agent.member.restless if agent.member.plan.hold > 0 else not agent.member.settled
 
 
 def _check_files(agents: int) -> None:

@@ -6,7 +6,7 @@ the same lines. After a last phase without faults, `judge` holds them against th
     {"what": "acked", "agent": A, "epoch": E, "lane": "live", "through": 7, "at": T}   durable, says the collector
     {"what": "crossed", "agent": A, "epoch": E, "seq": 5, "at": T}    first batch over the threshold is taken
     {"what": "confirmed", ...}   a batch over the threshold was acknowledged in the live lane: a ticket is owed
-    {"what": "back", ...}        first batch under the threshold again
+    {"what": "back", "held": S}  first batch under it again; one over it was acknowledged S s after "confirmed"
     {"what": "cleared", ...}     such a batch was acknowledged in the live lane: the recovery is owed
     {"what": "dropped", "agent": A, "epoch": E, "count": 3}           pushed out before anybody acknowledged it
 """
@@ -54,11 +54,13 @@ class Episode:
     confirmed: float | None = None
     back: float | None = None
     cleared: float | None = None
+    held: float | None = None  # a batch so much later, still over the threshold, was acknowledged live
 
     def owed(self, hold: float, until: float) -> bool:
-        """Whether a ticket must exist by `until`: acknowledged at the live edge, and it held its `for`."""
-        end = self.back if self.back is not None else until
-        return self.confirmed is not None and self.confirmed <= until and end - self.crossed >= hold
+        """Whether a ticket must exist by `until`: acknowledged at the live edge, and it held its `for` there."""
+        if self.held is None:
+            return self.confirmed is not None and (self.back or until) - self.crossed >= hold
+        return self.confirmed is not None and self.held >= hold
 
 
 @dataclass(slots=True)
@@ -124,6 +126,7 @@ def read(paths: Iterable[Path]) -> Owed:
                 owed.episodes.append(running[agent])
             case "confirmed" | "back" | "cleared" as what if agent in running:
                 setattr(running[agent], what, at)
+                running[agent].held = line.get("held") if what == "back" else running[agent].held
             case "dropped":
                 owed.dropped[agent] += int(line["count"])
     return owed

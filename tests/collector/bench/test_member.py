@@ -111,16 +111,19 @@ def test_a_stale_crossing_is_over_before_the_backlog_ends_and_a_burning_one_is_n
     assert burning.round(0.0, START).level == HIGH
 
 
-def test_a_crossing_ends_only_after_it_was_acknowledged_live() -> None:
+def test_a_crossing_ends_only_after_it_was_acknowledged_live_over_its_hold() -> None:
     one, notes = member(Plan(first=1.0, hold=2.0))
     for at in range(6):
         took(one, at)
     assert [entry.level for entry in one.entries.values()] == [LOW, HIGH, HIGH, HIGH, HIGH, HIGH]
     one.ack(live=2, replay=0, credits_=4)
-    assert one.entries[took(one, 6)].level == LOW
+    assert one.entries[took(one, 6)].level == HIGH
+    one.ack(live=4, replay=0, credits_=4)
+    assert one.entries[took(one, 7)].level == LOW
     assert notes.kinds() == ["crossed", "confirmed", "back"]
+    assert notes[-1][1]["held"] == 2.0
     assert one.restless
-    one.ack(live=7, replay=0, credits_=4)
+    one.ack(live=8, replay=0, credits_=4)
     assert not one.restless
     assert notes.kinds()[-1] == "cleared"
 
