@@ -10,6 +10,7 @@ from agent.text import plain
 
 KEEPALIVE_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
+WAITS = "waits for approval"  # the collector's words for a host that nobody has approved yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ _MEANINGS = (
     ),
     (
         ("CERTIFICATE_EXPIRED", "certificate expired", "ALERT_EXPIRED"),
-        "{where} says our certificate has expired: enroll again with --replace",
+        "{where} says our certificate has expired: it is renewed now; if not, `czuwak-agent renew` tells why",
     ),
     (
         ("CERTIFICATE_REVOKED", "revoked"),
@@ -88,6 +89,8 @@ _CUT = ("Socket closed", "reset by peer", "Broken pipe")
 def sentence(failure: Failure, where: str) -> str:
     """What happened to a stream, in one sentence: what, where, what next."""
     told = failure.details or failure.code.name
+    if failure.code is grpc.StatusCode.PERMISSION_DENIED and WAITS in told:
+        return f"{where} has not approved this machine yet; it is tried again: ask for `czuwak host approve`"
     if failure.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return f"{where} refuses this agent ({told}): if it should report, enroll again with --replace"
     default = f"the stream to {where} ended ({failure.code.name}: {failure.details or 'no details'}); it is tried again"
@@ -98,8 +101,13 @@ def meaning(failure: Failure, where: str) -> str:
     """Why there is no connection, in one sentence; empty where nobody can tell."""
     if "failed to connect" in failure.details and any(sign in failure.details for sign in _CUT):
         return (
-            f"{where} cut the connection at the handshake: most likely our certificate is expired or another"
-            " collector's; ask `czuwak-agent doctor`"
+            f"{where} cut the connection at the handshake: most likely our certificate is expired, which is mended"
+            " now, or another collector's; ask `czuwak-agent doctor`"
         )
     fits = (said for signs, said in _MEANINGS if any(sign in failure.details for sign in signs))
     return next(fits, "").format(where=where)
+
+
+def tells_expiry(problem: str) -> bool:
+    """Whether such a sentence says, or thinks it likely, that our certificate has expired."""
+    return "certificate has expired" in problem or "certificate is expired" in problem

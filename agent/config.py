@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from agent.errors import ConfigError, Mistake
-from agent.identity import DEFAULT_PORT
+from agent.identity import DEFAULT_PORT, ENROLLMENT_PORT
 from agent.probes import ProbeSettings, WatchedProcess
 from agent.text import listen_address, split_address
 
@@ -36,6 +36,7 @@ SETTINGS: Mapping[tuple[str, str], Any] = {
     ("agent", "state_dir"): _Text,
     ("collector", "address"): _Text,
     ("collector", "server_name"): _Text,
+    ("collector", "enrollment"): _Text,
     ("identity", "dir"): _Text,
     ("exposition", "listen"): str,
     ("probes", "processes"): list[_Process],
@@ -56,12 +57,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set. `collector` None: as the identity says. `listen` None: no Prometheus page."""
+    """Everything that can be set. `collector`, `enrollment` None: as the identity says. `listen` None: no page."""
 
     state_dir: Path = Path("/var/lib/czuwak-agent")
     interval: float = 15.0
     collector: tuple[str, int] | None = None
     server_name: str = ""
+    enrollment: tuple[str, int] | None = None
     identity_dir: Path = Path("/var/lib/czuwak-agent/identity")
     listen: tuple[str, int] | None = ("127.0.0.1", 19115)
     probes: ProbeSettings = field(default_factory=ProbeSettings)
@@ -160,7 +162,8 @@ def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Pat
     return Config(
         state_dir=state_dir,
         interval=values.get(("", "interval"), Config().interval),
-        collector=_collector(values, origins, mistakes),
+        collector=_collector("address", DEFAULT_PORT, values, origins, mistakes),
+        enrollment=_collector("enrollment", ENROLLMENT_PORT, values, origins, mistakes),
         server_name=values.get(("collector", "server_name"), ""),
         identity_dir=base / values.get(("identity", "dir"), state_dir / "identity"),
         listen=_listen(values, origins, mistakes),
@@ -169,13 +172,13 @@ def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Pat
 
 
 def _collector(
-    values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
+    name: str, port: int, values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
 ) -> tuple[str, int] | None:
-    key = ("collector", "address")
+    key = ("collector", name)
     try:
-        return split_address(values[key], DEFAULT_PORT) if key in values else None
+        return split_address(values[key], port) if key in values else None
     except ValueError as error:
-        mistakes.append(Mistake(origins[key].where, f"address: {error}"))
+        mistakes.append(Mistake(origins[key].where, f"{name}: {error}"))
         return None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from agent import exposition, identity, trust
+from agent import exposition, identity, renewal, trust
 from agent.config import Config
 from agent.errors import IdentityError, IdentityMissingError, ListenError, Mistake
 from agent.identity import Identity
@@ -24,6 +24,7 @@ from agent.text import joined, plain
 
 DAY = 86400.0
 EXPIRY_WARNING_DAYS = 7
+LATE_DAYS = 90  # so long after its end the collector still renews a certificate
 # Before this the clock was surely never set: the product did not exist.
 EARLIEST = 1_750_000_000.0
 
@@ -75,7 +76,7 @@ def examine(config: Config, status: Status, wall: Callable[[], float] = time.tim
         yield Finding(Level.FAIL, "identity", str(error), "do what it says, then start the agent again")
         return
     yield Finding(Level.OK, "identity", f"{owned.facts.host} ({owned.facts.agent_id})")
-    yield _certificate(owned, wall())
+    yield _certificate(owned, wall(), renewal.state(config.state_dir).problem)
     yield from _collector(config, owned)
     yield _stream(status)
 
@@ -109,18 +110,26 @@ def _port(config: Config, status: Status) -> Finding:
     return Finding(Level.OK, "Prometheus page", f"{joined(config.listen)} is free")
 
 
-def _certificate(owned: Identity, now: float) -> Finding:
+def _certificate(owned: Identity, now: float, problem: str) -> Finding:
     try:
         certificate = x509.load_pem_x509_certificate(owned.certificate)
     except ValueError as error:
         return Finding(Level.FAIL, "certificate", f"is not readable: {error}", "enroll again with --replace")
-    days = (certificate.not_valid_after_utc.timestamp() - now) / DAY
+    end = certificate.not_valid_after_utc.timestamp()
+    days = (end - now) / DAY
+    why = f"; the last renewal failed: {problem}" if problem else ""
+    if days < -LATE_DAYS:
+        found = f"expired {-days:.0f} days ago, too long to be renewed"
+        return Finding(Level.FAIL, "certificate", found, "enroll again with --replace")
     if days < 0:
-        return Finding(Level.FAIL, "certificate", f"expired {-days:.0f} days ago", "enroll again with --replace")
+        return Finding(
+            Level.FAIL, "certificate", f"expired {-days:.0f} days ago{why}", "renew it: `czuwak-agent renew`"
+        )
     if certificate.not_valid_before_utc.timestamp() > now:
         return Finding(Level.FAIL, "certificate", "is not valid yet", "set this machine's clock")
-    level = Level.WARN if days < EXPIRY_WARNING_DAYS else Level.OK
-    return Finding(level, "certificate", f"{days:.0f} days left", "" if level is Level.OK else "enroll again soon")
+    if days < EXPIRY_WARNING_DAYS or problem:
+        return Finding(Level.WARN, "certificate", f"{days:.0f} days left{why}", "renew it: `czuwak-agent renew`")
+    return Finding(Level.OK, "certificate", f"{days:.0f} days left; the running agent renews it at half of its life")
 
 
 def _collector(config: Config, owned: Identity) -> Iterator[Finding]:

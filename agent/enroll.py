@@ -4,12 +4,11 @@ Imported only while enrolling: the running agent does without cryptography. Unti
 stay on disk, so that a lost reply repeats to the same identity.
 """
 
-import hashlib
 import json
 import secrets
-import ssl
 import stat
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,15 @@ import grpc
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives import serialization as pem
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import __version__, channel, files
+from agent import __version__, channel, files, keys
 from agent.errors import EnrollError, FingerprintError, RefusedError
-from agent.identity import CA, CERTIFICATE, FACTS, KEY, Facts
+from agent.identity import CA, CERTIFICATE, ENROLLMENT_PORT, FACTS, KEY, RENEWED, Facts, half_life
 from agent.text import joined, normal_fingerprint, plain, split_address
 from agent.trust import presented_ca
 from czuwak.v1 import enrollment_pb2 as pb
 from czuwak.v1 import enrollment_pb2_grpc as rpc
 
-DEFAULT_PORT = 8444
 TIMEOUT_SECONDS = 30.0
 PENDING = "enrollment.json"
 PENDING_KEY = "enrollment-key.pem"
@@ -68,18 +64,19 @@ class Enrolled:
     host: str
     collector: str
     not_after: float
+    waits: bool = False  # a person has yet to approve the host
 
 
 def enroll(request: Request, fetch_ca: Callable[[str, int, str], bytes] = presented_ca) -> Enrolled:
     """Make or resume an enrolment and write the identity. Raises EnrollError; then an earlier identity is untouched."""
     try:
-        host, port = split_address(request.collector, DEFAULT_PORT)
+        host, port = split_address(request.collector, ENROLLMENT_PORT)
     except ValueError as error:
         raise EnrollError(str(error)) from error
     ca = _trusted_ca(request, fetch_ca, host, port)
     enrollment_id, key = _pending(request.directory)
     reply = _ask(request, joined((host, port)), ca, enrollment_id, key)
-    return _store(request, reply, key, ca)
+    return _store(request, reply, key, ca, joined((host, port)))
 
 
 def read_token(source: str) -> str:
@@ -106,40 +103,36 @@ def _trusted_ca(request: Request, fetch: Callable[[str, int, str], bytes], host:
             raise EnrollError("tell whom to trust: --ca-fingerprint SHA256 or --ca-file FILE")
         return fetch(host, port, pinned)
     try:
-        pem = request.ca_file.read_text()
-        found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        pem = request.ca_file.read_bytes()
+        found = [each.fingerprint(hashes.SHA256()).hex() for each in x509.load_pem_x509_certificates(pem)]
     except (OSError, ValueError) as error:
         raise EnrollError(f"{request.ca_file} is not a readable PEM certificate: {error}") from error
-    if pinned not in (None, found):
-        raise FingerprintError(f"{request.ca_file} has the fingerprint sha256:{found}, not the pinned sha256:{pinned}")
-    return pem.encode()
+    if pinned is not None and pinned not in found:
+        told = ", ".join(f"sha256:{each}" for each in found)
+        raise FingerprintError(f"{request.ca_file} has the fingerprint {told}, not the pinned sha256:{pinned}")
+    return pem
 
 
-def _pending(directory: Path) -> tuple[str, ec.EllipticCurvePrivateKey]:
+def _pending(directory: Path) -> tuple[str, keys.Key]:
     try:
         enrollment_id = str(json.loads((directory / PENDING).read_text())["enrollment_id"])
-        key = pem.load_pem_private_key((directory / PENDING_KEY).read_bytes(), password=None)
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            return enrollment_id, key
+        return enrollment_id, keys.decoded((directory / PENDING_KEY).read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         pass  # nothing pending, or a torn write of a start that never asked: begin afresh
-    enrollment_id, key = secrets.token_hex(16), ec.generate_private_key(ec.SECP256R1())
-    encoded = key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+    enrollment_id, key = secrets.token_hex(16), keys.make()
     try:
-        files.write(directory / PENDING_KEY, encoded, files.PRIVATE)
+        files.write(directory / PENDING_KEY, keys.encoded(key), files.PRIVATE)
         files.write(directory / PENDING, json.dumps({"enrollment_id": enrollment_id}).encode(), files.PRIVATE)
     except OSError as error:
         raise EnrollError(f"cannot write to {directory}: {error.strerror}; choose another --identity DIR") from error
     return enrollment_id, key
 
 
-def _ask(
-    request: Request, target: str, ca: bytes, enrollment_id: str, key: ec.EllipticCurvePrivateKey
-) -> pb.EnrollResponse:
+def _ask(request: Request, target: str, ca: bytes, enrollment_id: str, key: keys.Key) -> pb.EnrollResponse:
     message = pb.EnrollRequest(
         token=request.token,
         enrollment_id=enrollment_id,
-        csr_der=_signing_request(key),
+        csr_der=keys.signing_request(key),
         hostname=request.hostname,
         machine_fingerprint=request.machine_fingerprint,
         agent_version=__version__,
@@ -158,16 +151,16 @@ def _error_of(failure: channel.Failure, target: str) -> EnrollError:
     return EnrollError(f"{channel.meaning(failure, target) or default}; run the same command again, it resumes")
 
 
-def _signing_request(key: ec.EllipticCurvePrivateKey) -> bytes:
-    # The collector ignores every name in here; the signature proves the key.
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(key, hashes.SHA256()).public_bytes(pem.Encoding.DER)
-
-
-def _store(request: Request, reply: pb.EnrollResponse, key: ec.EllipticCurvePrivateKey, ca: bytes) -> Enrolled:
+def _store(request: Request, reply: pb.EnrollResponse, key: keys.Key, ca: bytes, target: str) -> Enrolled:
     not_after = _checked(reply, key, ca)
     facts = Facts(
-        plain(reply.agent_id), plain(reply.host), plain(reply.collector), request.server_name or "", not_after
+        plain(reply.agent_id),
+        plain(reply.host),
+        plain(reply.collector),
+        request.server_name or "",
+        not_after,
+        target,
+        half_life(time.time(), not_after),
     )
     try:
         _write(request.directory, reply, facts)
@@ -176,12 +169,13 @@ def _store(request: Request, reply: pb.EnrollResponse, key: ec.EllipticCurvePriv
             f"cannot write to {request.directory}: {error.strerror};"
             " make room and run the same command again, it resumes"
         ) from error
-    return Enrolled(facts.agent_id, facts.host, facts.collector, not_after)
+    return Enrolled(facts.agent_id, facts.host, facts.collector, not_after, reply.waits_for_approval)
 
 
 def _write(directory: Path, reply: pb.EnrollResponse, facts: Facts) -> None:
     # identity.json comes last: what is there without it is not an identity yet, and the enrolment still pending.
     private = (directory / PENDING_KEY).read_bytes()
+    files.remove(directory / RENEWED)  # of an identity that is given up
     for name, data, mode in (
         (KEY, private, files.PRIVATE),
         (CERTIFICATE, reply.certificate.encode(), files.PUBLIC),
@@ -193,14 +187,14 @@ def _write(directory: Path, reply: pb.EnrollResponse, facts: Facts) -> None:
     files.remove(directory / PENDING_KEY)
 
 
-def _checked(reply: pb.EnrollResponse, key: ec.EllipticCurvePrivateKey, ca: bytes) -> float:
+def _checked(reply: pb.EnrollResponse, key: keys.Key, ca: bytes) -> float:
     try:
         certificate = x509.load_pem_x509_certificate(reply.certificate.encode())
         authorities = x509.load_pem_x509_certificates(reply.ca_certificates.encode())
     except ValueError as error:
         raise EnrollError("the collector answered with something that is not a certificate; nothing kept") from error
-    pinned = x509.load_pem_x509_certificate(ca)
-    if certificate.public_key() != key.public_key() or pinned not in authorities:
+    pinned = x509.load_pem_x509_certificates(ca)
+    if certificate.public_key() != key.public_key() or not any(each in authorities for each in pinned):
         raise EnrollError("the collector answered with a certificate for another key or of another CA; nothing kept")
     return certificate.not_valid_after_utc.timestamp()
 

@@ -46,6 +46,10 @@ class EnrollError(AgentError):
     """The machine was not enrolled; nothing of an earlier identity was changed."""
 
 
+class RenewError(AgentError):
+    """The certificate was not renewed now; the old one stays in use, and it is tried again."""
+
+
 class FingerprintError(EnrollError):
     """The collector did not present the CA certificate with the pinned fingerprint."""
 

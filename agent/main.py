@@ -12,12 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import __version__, away, config, control, exposition, log, presence, serve, status
+from agent import __version__, away, config, control, exposition, identity, log, presence, serve, status
 from agent.config import Config
 from agent.errors import AgentError, ConfigError
 from agent.identity import FACTS
 from agent.probes import probes
 from agent.round import Round, take_round
+from agent.text import joined
 
 OK, FAILURE, USAGE = 0, 1, 2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("--once", action="store_true", required=True, help="one round")
     collect.add_argument("--format", choices=("prometheus", "json"), default="prometheus")
     _add_enroll(commands.add_parser("enroll", help="trade a join token for this machine's identity"))
+    renew = commands.add_parser(
+        "renew", help="renew this machine's certificate now; the running agent does it by itself"
+    )
+    renew.set_defaults(command=_renew)
     state = commands.add_parser("status", help="what the running agent does")
     state.set_defaults(command=_status)
     goodbye = commands.add_parser("goodbye", help="tell the collector that this machine goes away for a while")
@@ -70,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check-config", help="check a configuration file")
     check.set_defaults(command=_check_config)
     check.add_argument("config", type=Path, metavar="FILE")
-    for command in (run, collect, state, doctor, goodbye, resume):
+    for command in (run, collect, renew, state, doctor, goodbye, resume):
         _add_config(command)
     for command in (state, doctor):
         command.add_argument("--json", action="store_true", help="print JSON")
@@ -100,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve.run(settings, stop, os.environ)
+    serve.run(settings, stop, os.environ, _renewing(options))
     return OK
 
 
@@ -132,8 +137,34 @@ def _enroll(options: argparse.Namespace) -> int:
     )
     enrolled = enroll.enroll(request)
     print(f"enrolled as {enrolled.host} ({enrolled.agent_id}); it streams to {enrolled.collector}")
+    if enrolled.waits:
+        print("it may stream once somebody has approved it: `czuwak host approve` on the collector", file=sys.stderr)
     print("next: czuwak-agent run", file=sys.stderr)
     return OK
+
+
+def _renew(options: argparse.Namespace) -> int:
+    from agent import renew  # noqa: PLC0415 - brings cryptography, which the running agent does without
+
+    settings = _config(options)
+    owned = identity.load(settings.identity_dir)
+    where = identity.enrollment_of(owned, settings.enrollment, identity.collector_of(owned, settings.collector))
+    request = renew.Request(
+        settings.identity_dir,
+        joined(where),
+        settings.server_name or owned.facts.server_name,
+        presence.machine_fingerprint(),
+    )
+    until = renew.renew(request)
+    print(f"renewed; good until {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(until))}")
+    return OK
+
+
+def _renewing(options: argparse.Namespace) -> list[str]:
+    """The command line of a child that renews the identity of this very agent."""
+    given = [("--config", options.config), ("--identity", options.identity)]
+    flags = [word for flag, value in given if value is not None for word in (flag, str(value))]
+    return [sys.executable, "-m", "agent.main", "renew", *flags]
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import msgspec
@@ -16,6 +16,7 @@ from agent.errors import IdentityMissingError
 from agent.notify import notify
 from agent.pace import Pace
 from agent.probes import AnyProbe, Probe, probes
+from agent.renewal import Keeper, child
 from agent.report import Report
 from agent.round import Round, take_round
 from agent.spool import Spool
@@ -29,10 +30,16 @@ PROTOCOL = 1
 STATUS_FILE = "status.json"
 
 
-def run(config: Config, stop: threading.Event, environment: Mapping[str, str]) -> None:
-    """Run until `stop` is set. Raises ListenError, IdentityError; without an identity it serves its page only."""
+def run(config: Config, stop: threading.Event, environment: Mapping[str, str], renewing: Sequence[str] = ()) -> None:
+    """Run until `stop` is set; `renewing` is the command that renews the certificate.
+
+    Raises ListenError, IdentityError; without an identity it serves its page only.
+    """
     pace = Pace(config.interval)
-    uplink = _uplink(config, pace)
+    keepers: list[Keeper] = []
+    uplink = _uplink(config, pace, lambda: _refused(keepers))
+    if uplink is not None and renewing:
+        keepers.append(Keeper(config.identity_dir, config.state_dir, child(renewing), uplink.reconnect))
     subjects = probes(config.probes)
     if uplink is not None:
         subjects = (*subjects, Probe("uplink", lambda: uplink.report, report.samples))
@@ -45,6 +52,8 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str]) -
     if uplink is not None and gone is not None:
         unlisten = control.listen(config.state_dir, _controls(gone))
         uplink.start(resting=gone.restore())
+        for keeper in keepers:
+            keeper.start()
     rounds.start()
     notify(environment, "READY=1")
     stop.wait()
@@ -56,6 +65,11 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str]) -
         _leave(config, uplink, gone, environment)
     if page is not None:
         page.close()
+
+
+def _refused(keepers: Sequence[Keeper]) -> None:
+    for keeper in keepers:
+        keeper.refused()
 
 
 class _Rounds:
@@ -86,7 +100,7 @@ class _Rounds:
         )
 
 
-def _uplink(config: Config, pace: Pace) -> Uplink | None:
+def _uplink(config: Config, pace: Pace, expired: Callable[[], object]) -> Uplink | None:
     try:
         owned = identity.load(config.identity_dir)
     except IdentityMissingError as missing:
@@ -99,11 +113,16 @@ def _uplink(config: Config, pace: Pace) -> Uplink | None:
         name = config.server_name or now.facts.server_name
         return channel.secure(where, ca=now.ca, identity=now, server_name=name)
 
+    def changed(state: Report) -> None:
+        _write_status(config, where, state)
+        if channel.tells_expiry(state.problem):
+            expired()
+
     outside = Outside(
         hello=_hello(config),
         welcomed=lambda: _welcomed(config, pace),
         interval=pace.set,
-        changed=lambda state: _write_status(config, where, state),
+        changed=changed,
     )
     return Uplink(where, connect, Spool(str(uuid.uuid4())), outside, boot_id=presence.boot_id())
 

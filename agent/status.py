@@ -1,6 +1,7 @@
 """What a running agent says of itself, read from its own Prometheus page and the state directory."""
 
 import http.client
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TypeVar
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent import renewal
 from agent.config import Config
-from agent.identity import FACTS, Facts
+from agent.identity import FACTS, Facts, renewal_due
 from agent.serve import STATUS_FILE
 from agent.text import joined, plain
 
@@ -18,6 +20,7 @@ _Kind = TypeVar("_Kind")
 
 TIMEOUT_SECONDS = 3.0
 MAX_PAGE = 8 * 1024 * 1024
+DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Status:
     host: str = ""
     collector: str = ""
     problem: str = ""
+    certificate: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -62,6 +66,7 @@ def read(config: Config) -> Status:
         host=facts.host if facts else "",
         collector=state.collector or (facts.collector if facts else ""),
         problem="" if connected else problem,
+        certificate=_certificate(facts, renewal.state(config.state_dir).problem, time.time()) if facts else "",
         numbers=numbers,
     )
 
@@ -75,6 +80,8 @@ def lines(status: Status) -> list[str]:
         f"collector  {status.collector or '-'}",
         f"stream     {'connected' if status.connected else stream}",
     ]
+    if status.certificate:
+        screen.append(f"renewal    {status.certificate}")
     if status.problem:
         screen.append(f"problem    {status.problem}")
     return screen + [f"{name} {value:.10g}" for name, value in sorted(status.numbers.items())]
@@ -90,6 +97,7 @@ def as_json(status: Status) -> dict[str, object]:
         "host": status.host,
         "collector": status.collector,
         "problem": status.problem,
+        "certificate": status.certificate,
         "metrics": dict(status.numbers),
     }
 
@@ -103,6 +111,16 @@ def own_numbers(page: str) -> dict[str, float]:
                 inner = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
                 found[f"{sample.name}{{{inner}}}" if inner else sample.name] = sample.value
     return found
+
+
+def _certificate(facts: Facts, problem: str, now: float) -> str:
+    if not facts.not_after:
+        return ""
+    days = (facts.not_after - now) / DAY
+    told = f"certificate good for {days:.1f} days" if days > 0 else f"certificate ended {-days:.1f} days ago"
+    if problem:
+        return f"{told}; not renewed: {problem}"
+    return f"{told}; renewal is due" if renewal_due(facts, now) else f"{told}, renewed by itself before"
 
 
 def _page(listen: tuple[str, int]) -> str:

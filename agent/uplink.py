@@ -36,6 +36,7 @@ LOG = logging.getLogger(__name__)
 
 INBOX = 1000
 GOODBYE_SECONDS = 1.0
+ANEW_SECONDS = 2.0
 _FAREWELLS = {
     events.Farewell.REVOKED: "the collector has revoked this agent: it streams no more; enroll again with --replace",
     events.Farewell.DUPLICATE_IDENTITY: "another machine streams with this identity: enroll one of the two again",
@@ -86,7 +87,12 @@ class _Resume:
     pass
 
 
-_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    pass
+
+
+_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume | _Anew
 
 
 @dataclass(slots=True)
@@ -173,6 +179,11 @@ class Uplink:
         with contextlib.suppress(queue.Full):
             self._inbox.put(_Resume(), timeout=GOODBYE_SECONDS)
 
+    def reconnect(self) -> None:
+        """The identity is a renewed one: open a stream with it within a few seconds; what is under way is finished."""
+        with contextlib.suppress(queue.Full):
+            self._inbox.put(_Anew(), timeout=GOODBYE_SECONDS)
+
     # --- the one thread ---
 
     def _run(self) -> None:
@@ -223,6 +234,8 @@ class Uplink:
             item.done.set()
         elif isinstance(item, _Resume):
             self._apply(events.Resumed())
+        elif isinstance(item, _Anew):
+            self._renew()
         elif self._stream is not None and item.stream == self._stream.number:
             if isinstance(item, _Received):
                 self._receive(item.message)
@@ -233,6 +246,12 @@ class Uplink:
         self._session, actions = step(self._session, event)
         for action in actions:
             self._do(action)
+
+    def _renew(self) -> None:
+        self._apply(events.GoAwayReceived(events.Farewell.MOVED, 0.0, ANEW_SECONDS))
+        if events.Connected() in self._due:  # no stream now: the old certificate may be the reason
+            soon = self._outside.clock() + self._outside.jitter(0.0, ANEW_SECONDS)
+            self._due[events.Connected()] = min(self._due[events.Connected()], soon)
 
     # --- what comes in ---
 

@@ -77,5 +77,6 @@ def test_the_status_is_json_for_scripts() -> None:
         "host": "",
         "collector": "",
         "problem": "",
+        "certificate": "",
         "metrics": {"a": 1.0},
     }
