@@ -12,6 +12,14 @@ class Metrics:
         self.registry = r = CollectorRegistry()
         self.batches = Counter("czuwak_collector_batches", "Batches by what became of them.", ["result"], registry=r)
         self.lost = Counter("czuwak_collector_lost_batches", "Batches agents had to drop.", registry=r)
+        self.missed = Counter(
+            "czuwak_collector_missed_incidents", "Conditions over again before anybody could see them.", registry=r
+        )
+        self.lookback_hosts = Gauge("czuwak_collector_lookback_hosts", "Hosts whose backlog is looked at.", registry=r)
+        self.lookback_bytes = Gauge("czuwak_collector_lookback_bytes", "Memory of those backlogs.", registry=r)
+        self.lookback_refused = Counter(
+            "czuwak_collector_lookback_refused", "Backlogs taken without a look back, for want of memory.", registry=r
+        )
         self.samples = Counter("czuwak_collector_samples", "Values taken into the head.", registry=r)
         self.streams = Gauge("czuwak_collector_streams", "Agents connected now.", registry=r)
         self.refused = Counter("czuwak_collector_streams_refused", "Streams refused by reason.", ["reason"], registry=r)

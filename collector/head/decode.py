@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = tuple[NDArray[np.bool_], NDArray[np.float64]]
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+Arrays = tuple[Mask, Values]
+Places = NDArray[np.intp]
 
 
 def decode(total: int, presence: bytes, packed: bytes, keep: Sequence[int] | None = None) -> Arrays:
@@ -30,3 +33,13 @@ def column(values: Sequence[float]) -> Arrays:
     """(present, values) of plain numbers, NaN meaning not present."""
     packed = np.asarray(values, np.float64)
     return ~np.isnan(packed), packed
+
+
+def places(numbers: Sequence[int]) -> Places:
+    """Numbers of columns, to pick them with again and again."""
+    return np.array(numbers, np.intp)
+
+
+def picked(arrays: Arrays, columns: Places) -> Arrays:
+    """Some of the columns."""
+    return arrays[0][columns], arrays[1][columns]

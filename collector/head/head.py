@@ -160,6 +160,16 @@ class Head:
         if known is not None:
             self._mark(known, at)
 
+    def cut(self, host: str, at: float) -> None:
+        """No window of the host reaches back over this time; what is thinned for charts stays."""
+        known = self._hosts.get(host)
+        if known is None:
+            return
+        self._answers.forget()
+        for block in known.blocks.values():
+            if block.kind != THIN:
+                block.slab.expire(block.index, _milli(at))
+
     def remove(self, host: str) -> None:
         """Forget a host and all its series."""
         self._answers.forget()

@@ -15,15 +15,18 @@ from typing import TypeVar
 
 from collector.alerts.alert import Alert, AlertChanges
 from collector.head import Head, UnknownSchemaError, Want
-from collector.head.decode import column, decode
+from collector.head.decode import Arrays, Mask, Values, column, decode
 from collector.ingest import demand
-from collector.ingest.events import Append, Mark
+from collector.ingest.columns import Columns
+from collector.ingest.events import Acked, Append, Mark, Waiting
+from collector.ingest.hindsight import Found, Hindsight
 from collector.ingest.snapshot import Snapshot
 from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.query.errors import EngineStoppedError
 from collector.rules.model import Group
 from collector.rules.schedule import Schedule
+from collector.store.gaps import Missed
 
 MAX_INBOX = 20_000
 MAX_WAITING = 200_000  # batches without a commit; older ones are sent again by their agents
@@ -35,7 +38,6 @@ _OWN = "\0own/"  # our own series about a host are a host of their own in the he
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Acked = Callable[[tuple[Mark, ...]], None]
 
 
 @dataclass(slots=True)
@@ -45,18 +47,13 @@ class _HostState:
     instance: str
     interval: float = 15.0
     live_at: float = 0.0  # time of the newest sample collected after a Hello
-    edge_gen: int = -1  # session that showed such a sample
+    edge_gen: int = -1  # session that showed such a sample ...
+    edge_at: float = 0.0  # ... and our time when it came
+    woke_at: float = 0.0  # time of the first sample after its last sleep
     masked_gen: int = -1  # session whose replay was hidden from the present
     stale: bool = True
     own: tuple[Labels, ...] = ()
     values: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    mark: Mark
-    acked: Acked
-    since: float
 
 
 @dataclass(slots=True)
@@ -71,7 +68,7 @@ class _Times:
 class _State:
     hosts: dict[str, _HostState] = field(default_factory=dict)
     online: set[str] = field(default_factory=set)  # instances with fresh samples
-    waiting: list[_Waiting] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     owed: list[AlertChanges] = field(default_factory=list)  # of a reload, to commit before anything else
     trouble: dict[str, str] = field(default_factory=dict)  # work -> what it said when it failed
 
@@ -82,6 +79,7 @@ class Engine(threading.Thread):
     `schedule` is given the function that says whether a label set's host has fresh samples, and makes the Schedule.
     `settle` is called after each evaluation, before acks go, also after one that failed.
     `wants` is what its rules look at; None keeps every series as long as the head's retention.
+    `groups` are looked back with at what hosts bring of their past; `missed` writes what was over by then.
     """
 
     def __init__(
@@ -96,6 +94,8 @@ class Engine(threading.Thread):
         wants: Sequence[Want] | None = None,
         settle: Callable[[Schedule], None] = lambda _schedule: None,
         snapshot: Snapshot | None = None,
+        groups: Sequence[Group] = (),
+        missed: Callable[[Sequence[Missed]], None] = lambda _missed: None,
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._head = head
@@ -112,6 +112,7 @@ class Engine(threading.Thread):
         self._wants = wants
         self._rest = demand.REST
         self._snapshot = snapshot
+        self._hindsight = Hindsight(groups, self._schedule, missed, metrics)
         if wants is not None:
             head.demand(wants, rest=self._rest)
 
@@ -165,7 +166,8 @@ class Engine(threading.Thread):
         if self._snapshot is not None:
             self._guarded("restore", partial(self._snapshot.restore, self._head, self._now()))
         while not self._stopping.is_set():
-            self._drain(max(0.0, min(self._due(), self._times.upkeep) - self._clock()))
+            due = 0.0 if self._hindsight.busy else min(self._due(), self._times.upkeep)
+            self._drain(max(0.0, due - self._clock()))
             self._turn()
         self._drain(0.0)
         self._evaluate(self._now())
@@ -191,6 +193,7 @@ class Engine(threading.Thread):
             self._guarded("upkeep", partial(self._upkeep, now))
         if now >= self._due():
             self._evaluate(now)
+        self._look_back(now)
         if self._snapshot is not None:
             self._guarded("snapshot", partial(self._snapshot.step, self._head, now))
 
@@ -233,6 +236,7 @@ class Engine(threading.Thread):
             self._metrics.ack_lag.observe(max(0.0, at - one.since))
         for acked, batch in marks.items():
             self._guarded("ack", partial(acked, tuple(batch)))
+        self._hindsight.judged(at, self._edge_of)
 
     def _judge(self, at: float) -> None:
         try:
@@ -259,23 +263,24 @@ class Engine(threading.Thread):
     def _append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
         state = self._state.hosts.setdefault(host, _HostState(instance))
         state.instance, state.interval = instance, interval
-        if batch.columns is not None:
-            self._take(host, state, batch)
-        self._state.waiting.append(_Waiting(batch.mark, acked, self._now()))
-
-    def _take(self, host: str, state: _HostState, batch: Append) -> None:
-        columns = batch.columns
-        if columns is None:
+        waiting = Waiting(batch.mark, acked, self._now())
+        inside = batch.replay and self._hindsight.shadow.admits(host, instance, interval, batch, waiting.since)
+        arrays = None if batch.columns is None else self._take(host, state, batch, batch.columns)
+        if inside:
+            self._hindsight.shadow.append(host, batch, arrays, waiting)
             return
+        if not batch.replay:
+            self._hindsight.shadow.live(host, batch.mark.gen, batch.mark.seq)
+        self._state.waiting.append(waiting)
+
+    def _take(self, host: str, state: _HostState, batch: Append, columns: Columns) -> Arrays:
         present, values = decode(columns.total, batch.presence, batch.values, columns.keep)
-        put = self._head.append if batch.edge else self._head.append_old
-        try:
-            put(host, columns.key, batch.at, present, values)
-        except UnknownSchemaError:
-            self._head.register(host, columns.key, columns.series())
-            put(host, columns.key, batch.at, present, values)
-        self._metrics.samples.inc(int(present.sum()))
         if batch.edge:
+            self._woken(host, state, batch)
+        if batch.at > max(state.live_at - self._head.retention, state.woke_at - _BEFORE):
+            self._put(host, batch, columns, present, values)
+        if batch.edge:
+            state.edge_at = state.edge_at if state.edge_gen == batch.mark.gen else self._now()
             state.edge_gen = batch.mark.gen
             state.live_at = max(state.live_at, batch.at)
             state.stale = False
@@ -284,6 +289,24 @@ class Engine(threading.Thread):
             # Until the host shows a fresh sample, what it tells of the past must not look like the present.
             state.masked_gen = batch.mark.gen
             self._head.mark_stale(host, batch.hello_at - _BEFORE)
+        return present, values
+
+    def _put(self, host: str, batch: Append, columns: Columns, present: Mask, values: Values) -> None:
+        put = self._head.append if batch.edge else self._head.append_old
+        try:
+            put(host, columns.key, batch.at, present, values)
+        except UnknownSchemaError:
+            self._head.register(host, columns.key, columns.series())
+            put(host, columns.key, batch.at, present, values)
+        self._metrics.samples.inc(int(present.sum()))
+
+    def _woken(self, host: str, state: _HostState, batch: Append) -> None:
+        """The host slept: no window reaches over it, no `for` counts it."""
+        if batch.slept > 0.0:
+            state.woke_at = batch.at
+            self._end(host, max(state.live_at, batch.at - batch.slept))
+            self._head.cut(host, batch.at)
+            self._owe(self._schedule.shift(state.instance, batch.slept, self._now()))
 
     def _end(self, host: str, at: float) -> None:
         state = self._state.hosts.get(host)
@@ -318,15 +341,35 @@ class Engine(threading.Thread):
             self._state.online.discard(state.instance)
         self._head.remove(host)
         self._head.remove(_OWN + host)
+        self._state.waiting += self._hindsight.shadow.forget(host)
 
     def _reload(self, groups: tuple[Group, ...], schedule: Schedule, at: float) -> None:
         self._head.retention = max(self._head.retention, retention_for(groups))
         if self._wants is not None:
             self._wants = demand.wants(groups)
             self._head.demand(self._wants, rest=self._rest)
-        changes = schedule.replace(groups, at)
+        self._owe(schedule.replace(groups, at))
+        self._state.waiting += self._hindsight.reload(groups)
+
+    def _owe(self, changes: AlertChanges) -> None:
         if changes:
             self._state.owed.append(changes)
+
+    def _look_back(self, now: float) -> None:
+        if not self._guarded("lookback", lambda: self._seen(self._hindsight.work(now, self._edge_of))):
+            self._state.waiting += self._hindsight.give_up()
+
+    def _seen(self, found: Found) -> None:
+        for changes in found.changes:
+            self._owe(changes)
+        self._state.waiting += found.waiting
+
+    def _edge_of(self, host: str) -> tuple[int, float]:
+        """The session whose fresh sample rules have seen last, -1 none yet; and when its first one came."""
+        state = self._state.hosts.get(host)
+        if state is None or not state.edge_at < self._times.last:
+            return -1, 0.0
+        return state.edge_gen, state.edge_at
 
     def _answer(self, future: "Future[T]", work: Callable[[Head, Schedule, float], T]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -351,6 +394,7 @@ class Engine(threading.Thread):
             self._head.compact(now)
         self._fit()  # each time: a whole fleet may arrive within seconds
         self._measure()
+        self._hindsight.measure()
 
     def _fit(self) -> None:
         """Keeps what no rule asks for only while there is room for it."""

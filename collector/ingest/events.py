@@ -1,5 +1,6 @@
 """What happens to an agent's stream and what is done about it: plain values between session, service and engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from collector.ingest.columns import Columns
@@ -15,7 +16,7 @@ class Terms:
     rewind: float = 1800.0
     hello_deadline: float = 5.0
     silence: float = 120.0
-    replay_credits: int = 32
+    replay_credits: int = 256  # an hour of rounds: acks of a backlog wait until rules have looked at it
     max_batch_bytes: int = 1 << 20
 
 
@@ -27,6 +28,18 @@ class Mark:
     epoch: str
     lane: int
     seq: int
+
+
+Acked = Callable[[tuple[Mark, ...]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A batch that is taken and not acknowledged yet; `since` in Unix seconds."""
+
+    mark: Mark
+    acked: Acked
+    since: float
 
 
 # --- events ---
@@ -118,6 +131,8 @@ class Append:
     edge: bool = False  # collected after Hello: the host is here now
     hello_at: float = 0.0  # our time of the stream's Hello
     duplicate: bool = False
+    judged: float = 0.0  # up to here rules have seen the host; what is older comes once more for the memory alone
+    slept: float = 0.0  # seconds the host slept since the sample before
 
 
 @dataclass(frozen=True, slots=True)

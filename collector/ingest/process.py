@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from collector.rules.schedule import Schedule
 from collector.store.collectors import BEAT
 from collector.store.engine import Store
 from collector.store.errors import StoreError
+from collector.store.gaps import Missed, add_missed
 from collector.store.schema import open_store
 from collector.tickets.desk import Policy as DeskPolicy
 from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
@@ -151,7 +152,9 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
         worker = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="database"))
         seen = custody.enter()
         stack.callback(_leave, custody)
-        engine = make_engine(settings, groups, Intake(store, policy), now, metrics, custody, seen)
+        engine = make_engine(
+            settings, groups, Intake(store, policy), now, metrics, custody, seen, partial(_write_missed, store)
+        )
         presence = PresencePolicy(silence=settings.offline_after, grace=settings.start_grace)
         attendance = Attendance(store, presence, engine.describe, now, custody.collector)
         attendance.load()
@@ -184,6 +187,7 @@ def make_engine(
     metrics: Metrics,
     custody: Custody,
     seen: Sighting,
+    missed: Callable[[Sequence[Missed]], None],
 ) -> Engine:
     """The engine with the alerts that are ours to judge from the start, so that `for` goes on where it was."""
     alerts = custody.started(seen)
@@ -205,7 +209,15 @@ def make_engine(
         tick=settings.evaluation_interval,
         wants=wants(groups),
         snapshot=Snapshot(settings.snapshot) if settings.snapshot is not None else None,
+        groups=groups,
+        missed=missed,
     )
+
+
+def _write_missed(store: Store, missed: Sequence[Missed]) -> None:
+    with store.write() as conn:
+        for one in missed:
+            add_missed(conn, one)
 
 
 async def _listen(

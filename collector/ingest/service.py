@@ -32,7 +32,7 @@ from collector.ingest.events import (
 from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
 from collector.ingest.peer import Peer, peer_of
-from collector.ingest.session import Phase, Session, begin, inherit, step
+from collector.ingest.session import Phase, Session, begin, inherit, known, step
 from collector.metrics import Metrics
 from collector.store import hosts
 from collector.store.engine import Store
@@ -112,7 +112,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         host = await self._admitted(peer, context)
         if host is None:
             return
-        link = Link(peer, begin(identity_of(host), self._terms, self._now()), self._hooks)
+        session = begin(identity_of(host), self._terms, self._now())
+        link = Link(peer, known(session, host.last_seen or 0.0, host.boot_id, host.suspended), self._hooks)
         self._links.add(link)
         self._metrics.streams.set(len(self._links))
         try:

@@ -73,6 +73,8 @@ class Session:
     gen: int = 0
     anchor: float = 0.0  # our time minus the agent's boottime, seconds
     offset: float = 0.0  # the agent's wall clock at Hello minus ours, seconds
+    judged: float = 0.0  # as in Append; before Welcome, when the database last saw the host
+    suspended: tuple[str, int] = ("", 0)  # boot, and nanoseconds it had slept at the newest live sample
     lost: int = 0  # what the agent said it dropped of its epoch
     newest: float = 0.0  # time of the newest live sample
     schemas: Mapping[bytes, Columns] = field(default_factory=dict)
@@ -91,10 +93,16 @@ def begin(identity: Identity, terms: Terms, at: float, previous: Session | None 
     return session if previous is None else inherit(session, previous)
 
 
+def known(session: Session, seen_at: float, boot_id: str, suspended: float) -> Session:
+    """The session with what the database knows of its host: when it was last seen, how long that boot had slept."""
+    return replace(session, judged=seen_at, suspended=(boot_id, int(suspended * _NS)))
+
+
 def inherit(session: Session, previous: Session) -> Session:
     """The session with the books of an older stream of the same agent, and its schemas if it is still who it was."""
     schemas = previous.schemas if previous.identity == session.identity else {}
-    return replace(session, ledger=previous.ledger, fresh=previous.fresh, schemas=schemas)
+    books = replace(session, ledger=previous.ledger, fresh=previous.fresh, schemas=schemas)
+    return replace(books, suspended=previous.suspended) if previous.suspended[0] else books
 
 
 def step(session: Session, event: Event, at: float) -> Step:
@@ -139,7 +147,8 @@ def _opened(session: Session, event: Opened, at: float) -> Step:
         max_series=MAX_SERIES,
         features=FEATURES,
     )
-    live = replace(session, phase=Phase.LIVE, gen=event.gen, ledger=ledger, fresh=False)
+    judged = session.judged if session.fresh else 0.0  # with our own books nothing comes twice
+    live = replace(session, phase=Phase.LIVE, gen=event.gen, ledger=ledger, fresh=False, judged=judged)
     live, losses = _told_lost(live, hello.dropped_total)
     return live, (Send(pb.StreamResponse(welcome=welcome)), Beat(session.offset, None), *losses)
 
@@ -208,6 +217,7 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         return _final(session, batch, error)
     replay = batch.lane == pb.LANE_REPLAY
     edge = not replay and batch.boottime_ns >= session.hello.boottime_ns and not _of_earlier_boot(session, batch)
+    slept = _slept(session, batch) if edge else 0.0
     accepted = replace(
         session,
         schemas=_rested(session.schemas, batch.schema_hash),
@@ -215,8 +225,20 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         newest=max(session.newest, taken) if edge else session.newest,
         owed=session.owed - {(batch.epoch, batch.seq)},
         replaying=session.replaying + replay,
+        suspended=(session.hello.boot_id, batch.suspended_ns) if edge and batch.suspended_ns else session.suspended,
     )
-    append = Append(mark, taken, columns, batch.presence, batch.values, replay, edge, session.hello_at)
+    append = Append(
+        mark,
+        taken,
+        columns,
+        batch.presence,
+        batch.values,
+        replay=replay,
+        edge=edge,
+        hello_at=session.hello_at,
+        judged=session.judged,
+        slept=slept,
+    )
     return accepted, (append, Counted("replayed" if replay else "live"))
 
 
@@ -272,6 +294,13 @@ def _time_of(session: Session, batch: pb.Batch, at: float) -> float:
     if batch.boottime_ns <= 0 or taken > at + MAX_AHEAD_SECONDS:
         raise _bad("The batch's time is in the future.")
     return min(taken, at)
+
+
+def _slept(session: Session, batch: pb.Batch) -> float:
+    """Seconds since the newest sample of this boot that we know; less than one is the clocks' own difference."""
+    boot, before = session.suspended
+    seconds = (batch.suspended_ns - before) / _NS
+    return seconds if boot == session.hello.boot_id and seconds >= 1.0 else 0.0
 
 
 def _of_earlier_boot(session: Session, batch: pb.Batch) -> bool:

@@ -6,7 +6,7 @@ Single-threaded: the engine's thread owns it. State in memory changes only after
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
@@ -14,6 +14,7 @@ from collector.head import Select
 from collector.labels import Labels, dedup_key
 from collector.promql import EvaluationError, PlanError, Result, evaluate
 from collector.rules.alerting import ALERT_NAME, SOURCE, Context, State, Step, event, restore, source_labels, step
+from collector.rules.amend import backdated, shifted
 from collector.rules.budget import Breaker, BudgetError, allowance, bounded, too_slow
 from collector.rules.errors import RuleError
 from collector.rules.evidence import gather, proof
@@ -197,6 +198,32 @@ class Schedule:
     def alerts(self) -> tuple[Alert, ...]:
         """Every alert held, with fresh values."""
         return tuple(alert for running in self._running() for alert in running.state.alerts.values())
+
+    def alerts_of(self, instance: str) -> tuple[Alert, ...]:
+        """Every alert held of one host."""
+        return tuple(alert for alert in self.alerts() if alert.labels.get("instance") == instance)
+
+    def backdate(self, alive: Sequence[Alert], ended: Mapping[str, float], at: float, *, begin: bool) -> AlertChanges:
+        """What the past up to `at` says of one host's alerts, as `amend.backdated`; the caller commits the changes."""
+        by_rule: dict[str, dict[str, Alert]] = {}
+        for alert in alive:
+            by_rule.setdefault(alert.rule, {})[alert.key] = alert
+        upserts: list[Alert] = []
+        for running in self._running():
+            found = by_rule.get(running.rule.uid, {})
+            running.state, changed = backdated(running.state, found, ended, at, begin=begin)
+            upserts += changed
+        return AlertChanges(tuple(upserts))
+
+    def shift(self, instance: str, seconds: float, at: float) -> AlertChanges:
+        """The host slept so long just now: no `for` of its alerts counts that. The caller commits the changes."""
+        upserts: list[Alert] = []
+        for running in self._running():
+            running.state, changed = shifted(
+                running.state, lambda alert: alert.labels.get("instance") == instance, seconds, at
+            )
+            upserts += changed
+        return AlertChanges(tuple(upserts))
 
     def _running(self) -> Iterable[_Running]:
         return (running for turn in self._turns for running in turn.rules)

@@ -323,13 +323,13 @@ def test_batches_of_a_schema_with_nothing_known_are_refused_for_ever(wire: Wire)
 
 def test_replay_beyond_twice_the_credits_waits(wire: Wire) -> None:
     talk, schema = with_schema(wire)
-    for seq in range(1, 65):
+    for seq in range(1, 513):
         talk.hear(said(wire.batch(schema, seq, [1.0, 2.0], lane=REPLAY)))
-    talk.hear(said(wire.batch(schema, 65, [1.0, 2.0], lane=REPLAY)))
+    talk.hear(said(wire.batch(schema, 513, [1.0, 2.0], lane=REPLAY)))
     nack = talk.nack()
     assert (nack.reason, nack.retry_after_ms) == (pb.NACK_REASON_RETRY_AFTER, 1000)
-    talk.hear(said(wire.batch(schema, 66, [1.0, 2.0])))
-    assert talk.append().mark.seq == 66
+    talk.hear(said(wire.batch(schema, 514, [1.0, 2.0])))
+    assert talk.append().mark.seq == 514
 
 
 # --- loss, earlier boots, negotiation ---
