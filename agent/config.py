@@ -34,7 +34,7 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
 SETTINGS: Mapping[tuple[str, str], Any] = {
     ("", "interval"): _Seconds,
     ("agent", "state_dir"): _Text,
-    ("collector", "address"): _Text,
+    ("collector", "address"): _Text | Annotated[list[_Text], msgspec.Meta(min_length=1, max_length=16)],
     ("collector", "server_name"): _Text,
     ("collector", "enrollment"): _Text,
     ("identity", "dir"): _Text,
@@ -57,11 +57,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set. `collector`, `enrollment` None: as the identity says. `listen` None: no page."""
+    """Everything that can be set. `collector`, `enrollment` None: as the identity says. `listen` None: no page.
+
+    `alternates` are collectors on the same database, tried in turn with the first one.
+    """
 
     state_dir: Path = Path("/var/lib/czuwak-agent")
     interval: float = 15.0
     collector: tuple[str, int] | None = None
+    alternates: tuple[tuple[str, int], ...] = ()
     server_name: str = ""
     enrollment: tuple[str, int] | None = None
     identity_dir: Path = Path("/var/lib/czuwak-agent/identity")
@@ -147,7 +151,7 @@ def _converted(origins: Mapping[Key, _Origin], mistakes: list[Mistake]) -> Itera
     for key, origin in origins.items():
         value = origin.value
         from_text = isinstance(value, str)
-        if from_text and key == ("probes", "services"):
+        if from_text and key in {("probes", "services"), ("collector", "address")}:
             value = [part.strip() for part in value.split(",") if part.strip()]
         # A number may be text only where it can be nothing else: in a variable or a flag.
         lenient = from_text and ":" not in origin.where
@@ -159,11 +163,13 @@ def _converted(origins: Mapping[Key, _Origin], mistakes: list[Mistake]) -> Itera
 
 def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Path, mistakes: list[Mistake]) -> Config:
     state_dir = base / values.get(("agent", "state_dir"), Config().state_dir)
+    collectors = _collectors(values, origins, mistakes)
     return Config(
         state_dir=state_dir,
         interval=values.get(("", "interval"), Config().interval),
-        collector=_collector("address", DEFAULT_PORT, values, origins, mistakes),
-        enrollment=_collector("enrollment", ENROLLMENT_PORT, values, origins, mistakes),
+        collector=next(iter(collectors), None),
+        alternates=collectors[1:],
+        enrollment=_enrollment(values, origins, mistakes),
         server_name=values.get(("collector", "server_name"), ""),
         identity_dir=base / values.get(("identity", "dir"), state_dir / "identity"),
         listen=_listen(values, origins, mistakes),
@@ -171,14 +177,25 @@ def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Pat
     )
 
 
-def _collector(
-    name: str, port: int, values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
-) -> tuple[str, int] | None:
-    key = ("collector", name)
+def _collectors(
+    values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
+) -> tuple[tuple[str, int], ...]:
+    key = ("collector", "address")
     try:
-        return split_address(values[key], port) if key in values else None
+        return tuple(dict.fromkeys(split_address(text, DEFAULT_PORT) for text in values.get(key, ())))
     except ValueError as error:
-        mistakes.append(Mistake(origins[key].where, f"{name}: {error}"))
+        mistakes.append(Mistake(origins[key].where, f"address: {error}"))
+        return ()
+
+
+def _enrollment(
+    values: Mapping[Key, Any], origins: Mapping[Key, _Origin], mistakes: list[Mistake]
+) -> tuple[str, int] | None:
+    key = ("collector", "enrollment")
+    try:
+        return split_address(values[key], ENROLLMENT_PORT) if key in values else None
+    except ValueError as error:
+        mistakes.append(Mistake(origins[key].where, f"enrollment: {error}"))
         return None
 
 

@@ -134,10 +134,15 @@ def _certificate(owned: Identity, now: float, problem: str) -> Finding:
 
 def _collector(config: Config, owned: Identity) -> Iterator[Finding]:
     try:
-        host, port = identity.collector_of(owned, config.collector)
+        first = identity.collector_of(owned, config.collector)
     except IdentityError as error:
         yield Finding(Level.FAIL, "collector", str(error), "correct the configuration")
         return
+    for address in (first, *config.alternates):
+        yield from _reach(config, owned, *address)
+
+
+def _reach(config: Config, owned: Identity, host: str, port: int) -> Iterator[Finding]:
     try:
         addresses = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
     except OSError as error:

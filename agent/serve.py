@@ -20,7 +20,7 @@ from agent.renewal import Keeper, child
 from agent.report import Report
 from agent.round import Round, take_round
 from agent.spool import Spool
-from agent.text import joined
+from agent.turns import Turns
 from agent.uplink import Outside, Uplink
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -106,15 +106,15 @@ def _uplink(config: Config, pace: Pace, expired: Callable[[], object]) -> Uplink
     except IdentityMissingError as missing:
         LOG.warning("Only the Prometheus page is served: %s", missing, extra={"action": "no_identity"})
         return None
-    where = joined(identity.collector_of(owned, config.collector))
+    turns = Turns((identity.collector_of(owned, config.collector), *config.alternates))
 
     def connect() -> grpc.Channel:
         now = identity.load(config.identity_dir)
         name = config.server_name or now.facts.server_name
-        return channel.secure(where, ca=now.ca, identity=now, server_name=name)
+        return channel.secure(turns.advance(), ca=now.ca, identity=now, server_name=name)
 
     def changed(state: Report) -> None:
-        _write_status(config, where, state)
+        _write_status(config, turns.current, state)
         if channel.tells_expiry(state.problem):
             expired()
 
@@ -124,7 +124,7 @@ def _uplink(config: Config, pace: Pace, expired: Callable[[], object]) -> Uplink
         interval=pace.set,
         changed=changed,
     )
-    return Uplink(where, connect, Spool(str(uuid.uuid4())), outside, boot_id=presence.boot_id())
+    return Uplink(str(turns), connect, Spool(str(uuid.uuid4())), outside, boot_id=presence.boot_id())
 
 
 def _hello(config: Config) -> Callable[[], pb.Hello]:

@@ -17,6 +17,8 @@ from collector.store import collectors, hosts, leases
 from collector.store.engine import Store
 from collector.store.fencing import NO_HOST, OWN, Holding
 
+_NEVER = -2
+
 log = logging.getLogger(__name__)
 Lost = Callable[[Mapping[str, int]], None]  # instance -> generation that is over
 
@@ -42,6 +44,7 @@ class Custody:
         self.name = name
         self.lost: Lost = lambda _gone: None
         self._gens: dict[str, int] = {}
+        self._hosts: dict[str, str] = {}  # instance -> host: a new computer may get an old one's instance
         self._foreign: frozenset[str] = frozenset()
         self._others: frozenset[str] = frozenset()
         self._lead = 0
@@ -114,14 +117,15 @@ class Custody:
         """What `enter` saw, before there is a schedule: the alerts to begin with."""
         self._know(seen)
         self._gens |= {host.instance: host.session_gen for host in seen.taken}
+        self._hosts |= {host.instance: host.id for host in seen.taken}
         return [*seen.alerts, *(alert for alert in seen.homeless or () if self.owns(alert.labels))]
 
-    def hold(self, schedule: Schedule, at: float, instance: str, gen: int, alerts: Iterable[Alert]) -> None:
+    def hold(self, schedule: Schedule, at: float, host: str, instance: str, gen: int, alerts: Iterable[Alert]) -> None:
         """A session of this host was opened here; `alerts` are its as they stood then."""
-        before = self._gens.get(instance, -1)
+        before = self._gens.get(instance, _NEVER) if self._hosts.get(instance, host) == host else _NEVER
         if gen <= before:
             return
-        self._gens[instance] = gen
+        self._gens[instance], self._hosts[instance] = gen, host
         if gen != before + 1:  # otherwise nobody had it in between: what is in memory is fresher
             schedule.release(lambda labels: labels.get("instance") == instance)
             schedule.adopt(alerts, at)
@@ -137,7 +141,7 @@ class Custody:
         for alert in seen.alerts:
             by_instance.setdefault(alert.labels.get("instance"), []).append(alert)
         for host in seen.taken:
-            self.hold(schedule, at, host.instance, host.session_gen, by_instance.get(host.instance, ()))
+            self.hold(schedule, at, host.id, host.instance, host.session_gen, by_instance.get(host.instance, ()))
         if seen.homeless is not None and seen.lead:
             schedule.release(lambda labels: self._homeless(labels) and labels.get(OWN) != self.name)
             schedule.adopt([a for a in seen.homeless if self.owns(a.labels) and a.labels.get(OWN) != self.name], at)

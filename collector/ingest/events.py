@@ -83,7 +83,9 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """We are stopping."""
+    """We are stopping; the agent comes back within so many seconds, here or to another collector."""
+
+    window: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

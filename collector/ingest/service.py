@@ -52,6 +52,8 @@ OPTIONS = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
     ("grpc.so_reuseport", 0),
 )
+_WINDOW, _WIDEST_WINDOW = 5.0, 60.0  # seconds within which agents come back from a drain
+_HANDSHAKE = 0.006  # seconds one of two cores needs for an agent that comes back
 _EVERYBODY = 10  # looks between two of everybody
 _MOST_DOUBT = 16.0  # agents wait 20 s for their Welcome
 _DOUBT_PAUSE = 0.1
@@ -183,8 +185,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def drain(self, patience: float = 3.0) -> None:
         """Tells everybody to come back later and waits until they have gone."""
         self._draining = True
+        window = min(_WIDEST_WINDOW, max(_WINDOW, len(self._links) * _HANDSHAKE))
         for link in tuple(self._links):
-            link.feed(Drained())
+            link.feed(Drained(window))
         until = self._now() + patience
         while self._links and self._now() < until:  # noqa: ASYNC110 - also until a time
             await asyncio.sleep(0.02)
@@ -234,11 +237,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if opened.foreign:
             self._copied(link, hello, first=opened.first)
             return
-        gen, instance, custody = opened.gen, link.session.identity.instance, self._custody
+        gen, instance, custody, host = opened.gen, link.session.identity.instance, self._custody, link.peer.agent_id
         if not gen:
             link.feed(Revoked("This identity was revoked."))
             return
-        self._engine.call(lambda _head, schedule, at: custody.hold(schedule, at, instance, gen, opened.alerts))
+        self._engine.call(lambda _head, schedule, at: custody.hold(schedule, at, host, instance, gen, opened.alerts))
         if link.session.phase is Phase.CLOSED:
             return  # it was sent away while the database worked
         self._take_over(link)

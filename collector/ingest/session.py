@@ -19,6 +19,7 @@ from collector.ingest.events import (
     Close,
     Committed,
     Counted,
+    Drained,
     Event,
     Fenced,
     Goodbye,
@@ -388,9 +389,10 @@ def _revoked(session: Session, event: Revoked, _: float) -> Step:
     return closed, (_go_away(pb.GO_AWAY_REASON_REVOKED, event.detail), *actions)
 
 
-def _drained(session: Session, _: Event, __: float) -> Step:
+def _drained(session: Session, event: Drained, _: float) -> Step:
     closed, actions = _close(session, "OK", "")
-    return closed, (_go_away(pb.GO_AWAY_REASON_DRAIN, "The collector is stopping.", 500, 5000), *actions)
+    most = round(event.window * 1000)
+    return closed, (_go_away(pb.GO_AWAY_REASON_DRAIN, "The collector is stopping.", 500, most), *actions)
 
 
 def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:

@@ -103,6 +103,16 @@ def test_numbers_and_lists_come_from_variables_too(write: Write) -> None:
     assert (config.interval, config.probes.services) == (2.5, ("a.service", "b.service"))
 
 
+def test_several_collectors_are_a_list_or_commas(write: Write) -> None:
+    both = (("one.example", 8443), (("two.example", 1),))
+    config = load(write('[collector]\naddress = ["one.example", "two.example:1", "one.example:8443"]\n'), {})
+    assert (config.collector, config.alternates) == both
+    config = load(write(""), {"CZUWAK_AGENT_COLLECTOR_ADDRESS": "one.example, two.example:1"})
+    assert (config.collector, config.alternates) == both
+    path = write("[collector]\naddress = []\n")
+    assert mistakes(path) == ["F:2: address: Expected `array` of length >= 1"]
+
+
 def test_every_setting_has_its_own_variable() -> None:
     assert len({variable(key) for key in SETTINGS}) == len(SETTINGS)
     assert variable(("agent", "state_dir")) == "CZUWAK_AGENT_STATE_DIR"

@@ -55,7 +55,7 @@ class Site:
                 conn, host, at=at, facts={}, version="1", fingerprint="f", collector=self.custody.collector
             )
             alerts = alerts_by_instance(conn, (host,))
-        self.custody.hold(self.schedule, at, host, gen, alerts)
+        self.custody.hold(self.schedule, at, host, host, gen, alerts)
         return gen
 
     def run(self, at: float, value: float | None = None, *, instance: str = "pc1", name: str = "m") -> None:
@@ -330,6 +330,16 @@ def test_a_look_older_than_a_session_takes_nothing_away(town: Town) -> None:
     one.custody.apply(one.schedule, 1001.0, seen)
     assert one.states() == [AlertState.PENDING]
     assert one.cut == {}
+
+
+def test_a_new_computer_with_an_old_ones_instance_is_held_by_its_own_generation(town: Town) -> None:
+    one = town.site("one")
+    for _ in range(3):
+        one.connect("pc1", 1000.0)
+    one.custody.hold(one.schedule, 1001.0, "another", "pc1", 1, ())
+    assert one.custody.owns(Labels.of(instance="pc1"))
+    one.custody.hold(one.schedule, 1001.0, "another", "pc1", 1, ())
+    assert one.states() == []
 
 
 def test_a_commit_of_nothing_asks_the_database_nothing() -> None:

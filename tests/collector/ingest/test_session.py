@@ -508,8 +508,9 @@ def test_revocation_and_drain_say_so_and_close(wire: Wire) -> None:
     assert talk.sent()[0].go_away.reason == pb.GO_AWAY_REASON_REVOKED
     assert talk.close().code == "PERMISSION_DENIED"
     talk = opened(wire)
-    talk.hear(Drained())
+    talk.hear(Drained(window=42.0))
     assert talk.sent()[0].go_away.reason == pb.GO_AWAY_REASON_DRAIN
+    assert talk.sent()[0].go_away.reconnect_max_ms == 42_000
     assert talk.close().code == "OK"
 
 
