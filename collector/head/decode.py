@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
-Arrays = tuple[Mask, Values]
+Arrays = tuple[Mask | None, Values]
 Places = NDArray[np.intp]
 
 
 def decode(total: int, presence: bytes, packed: bytes, keep: Sequence[int] | None = None) -> Arrays:
-    """(present, values), one entry per series: `total` of them, or those columns of it that `keep` names.
+    """(present, values), one entry per series: `total` of them, or those columns of it that `keep` names. Read only.
 
     `presence` has bit i, least significant first, for series i; empty means all. `packed` has the present values as
-    little-endian doubles. NaN means unknown and counts as not present.
+    little-endian doubles. NaN means unknown and counts as not present. `present` is None when all are.
     """
-    given = np.frombuffer(packed, "<f8").astype(np.float64)
+    given = np.frombuffer(packed, "<f8").astype(np.float64, copy=False)
     if presence:
         bits = np.unpackbits(np.frombuffer(presence, np.uint8), count=total, bitorder="little").astype(np.bool_)
         values = np.full(total, np.nan)
@@ -26,13 +26,13 @@ def decode(total: int, presence: bytes, packed: bytes, keep: Sequence[int] | Non
         values = given
     if keep is not None:
         values = values[np.asarray(keep, np.intp)]
-    return ~np.isnan(values), values
+    return _present(values), values
 
 
 def column(values: Sequence[float]) -> Arrays:
     """(present, values) of plain numbers, NaN meaning not present."""
     packed = np.asarray(values, np.float64)
-    return ~np.isnan(packed), packed
+    return _present(packed), packed
 
 
 def places(numbers: Sequence[int]) -> Places:
@@ -42,4 +42,10 @@ def places(numbers: Sequence[int]) -> Places:
 
 def picked(arrays: Arrays, columns: Places) -> Arrays:
     """Some of the columns."""
-    return arrays[0][columns], arrays[1][columns]
+    present, values = arrays
+    return None if present is None else present[columns], values[columns]
+
+
+def _present(values: Values) -> Mask | None:
+    unknown = np.isnan(values)
+    return ~unknown if unknown.any() else None

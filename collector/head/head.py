@@ -303,6 +303,9 @@ class Head:
 
     def _slot(self, known: Host, block: Block, at: float) -> int | None:
         """Where a slot of this time goes, with room made for it; None when the block does not take it."""
+        behind = block.slab.behind(block.index, at)
+        if behind is not None:  # in order and there is room, as nearly always
+            return behind[0] if block.kind != THIN or at - behind[1] >= CHART_STEP else None
         newest = block.newest
         place = block.slab.position(block.index, at)
         if place is None or (newest is not None and not self._wanted(block, at, newest, place)):
@@ -397,11 +400,8 @@ class Head:
 
     def _block(self, known: Host, kind: int, slots: int = 0) -> Block:
         if kind not in known.blocks:
-            most = (
-                self.max_samples
-                if kind == ALL
-                else slots_of(kind, self._memory.interval, 0) * most_of(kind, known.often)
-            )
+            usual = slots_of(kind, self._memory.interval, 0)
+            most = self.max_samples if kind == ALL else usual * most_of(kind, known.often)
             known.blocks[kind] = self._memory.open(known.index, kind, most, slots)
         return known.blocks[kind]
 

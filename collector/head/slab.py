@@ -103,6 +103,14 @@ class Slab:
         end = self.end[block]
         return float(self.times[block, end - 1]) if end > self.begin[block] else None
 
+    def behind(self, block: int, at: float) -> tuple[int, float] | None:
+        """Where a slot of this time goes behind all others, and the time of the one before; None without room."""
+        end = self.end.item(block)
+        if end == self.slots or end == self.begin.item(block):
+            return None
+        newest = self.times.item(block, end - 1)
+        return (end, newest) if newest < at else None
+
     def position(self, block: int, at: float) -> int | None:
         """Where a slot of this time goes; None where there is one already."""
         begin, end = int(self.begin[block]), int(self.end[block])

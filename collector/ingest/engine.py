@@ -261,7 +261,7 @@ class Engine(threading.Thread):
     # --- pieces of work ---
 
     def _append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
-        state = self._state.hosts.setdefault(host, _HostState(instance))
+        state = self._state.hosts.get(host) or self._state.hosts.setdefault(host, _HostState(instance))
         state.instance, state.interval = instance, interval
         waiting = Waiting(batch.mark, acked, self._now())
         inside = batch.replay and self._hindsight.shadow.admits(host, instance, interval, batch, waiting.since)
@@ -291,14 +291,14 @@ class Engine(threading.Thread):
             self._head.mark_stale(host, batch.hello_at - _BEFORE)
         return present, values
 
-    def _put(self, host: str, batch: Append, columns: Columns, present: Mask, values: Values) -> None:
+    def _put(self, host: str, batch: Append, columns: Columns, present: Mask | None, values: Values) -> None:
         put = self._head.append if batch.edge else self._head.append_old
         try:
             put(host, columns.key, batch.at, present, values)
         except UnknownSchemaError:
             self._head.register(host, columns.key, columns.series())
             put(host, columns.key, batch.at, present, values)
-        self._metrics.samples.inc(int(present.sum()))
+        self._metrics.samples.inc(len(values) if present is None else int(present.sum()))
 
     def _woken(self, host: str, state: _HostState, batch: Append) -> None:
         """The host slept: no window reaches over it, no `for` counts it."""

@@ -26,6 +26,9 @@ class Ranges:
         end = low if high is None else high
         if end < low:
             return self
+        if self.spans and self.spans[-1][0] <= low <= self.spans[-1][1] + 1:  # in order, as nearly always
+            first, last = self.spans[-1]
+            return self if end <= last else Ranges((*self.spans[:-1], (first, end)))
         before = tuple(s for s in self.spans if s[1] < low - 1)
         after = tuple(s for s in self.spans if s[0] > end + 1)
         touching = self.spans[len(before) : len(self.spans) - len(after)]
@@ -59,7 +62,10 @@ class Ledger:
 
     def page(self, epoch: str) -> Page:
         """The epoch's books, empty if it is new."""
-        return next((p for p in self.pages if p.epoch == epoch), Page(epoch))
+        for page in reversed(self.pages):
+            if page.epoch == epoch:
+                return page
+        return Page(epoch)
 
     def open(self, epoch: str, first_seq: int) -> "Ledger":
         """At a Hello: what the agent cannot send any more counts as done, so gaps never pile up."""
@@ -71,13 +77,15 @@ class Ledger:
     def see(self, epoch: str, seq: int) -> "Ledger":
         """After receiving a batch."""
         page = self.page(epoch)
-        return self._with(replace(page, seen=page.seen.add(seq)))
+        return self._with(Page(epoch, page.seen.add(seq), page.durable))
 
     def settle(self, epoch: str, low: int, high: int | None = None) -> "Ledger":
         """After a batch's effect is committed or it was finally refused; or of numbers that will never come."""
         page = self.page(epoch)
-        return self._with(replace(page, seen=page.seen.add(low, high), durable=page.durable.add(low, high)))
+        return self._with(Page(epoch, page.seen.add(low, high), page.durable.add(low, high)))
 
     def _with(self, page: Page) -> "Ledger":
+        if self.pages and self.pages[-1].epoch == page.epoch:
+            return Ledger((*self.pages[:-1], page))
         kept = [p for p in self.pages if p.epoch != page.epoch]
         return Ledger((*kept, page)[-MAX_EPOCHS:])

@@ -83,7 +83,8 @@ class Link:
                 if isinstance(action, Close):
                     return action
                 if isinstance(action, Send):
-                    await asyncio.wait_for(write(action.message), _WRITE_SECONDS)
+                    async with asyncio.timeout(_WRITE_SECONDS):  # no task of its own, as `wait_for` would make
+                        await write(action.message)
                 elif isinstance(action, OpenSession):
                     await self._hooks.open(self, action.hello)
         except TimeoutError:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import grpc
 
 from collector.ingest import admission
+from collector.ingest.acks import Acks
 from collector.ingest.attendance import Attendance, Seen, identity_of
 from collector.ingest.custody import Custody
 from collector.ingest.engine import Engine
@@ -52,6 +53,7 @@ OPTIONS = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
     ("grpc.so_reuseport", 0),
 )
+_USUAL = ("live", "replayed", "duplicate")  # what becomes of batches when nothing is wrong
 _WINDOW, _WIDEST_WINDOW = 5.0, 60.0  # seconds within which agents come back from a drain
 _HANDSHAKE = 0.006  # seconds one of two cores needs for an agent that comes back
 _EVERYBODY = 10  # looks between two of everybody
@@ -92,6 +94,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._looks = 0
         self._draining = False
         self._losses = Losses()
+        self._acks = Acks(self._acked)
+        self._counters = {name: metrics.batches.labels(name) for name in _USUAL}
         self._hooks = Hooks(
             now=now,
             full=lambda: engine.full,
@@ -300,8 +304,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     def _append(self, link: Link, batch: Append) -> None:
         identity, host = link.session.identity, link.peer.agent_id
-        acked = _Acked(self._acked, asyncio.get_running_loop(), host)
-        self._engine.append(host, identity.instance, link.session.terms.interval, batch, acked)
+        self._engine.append(host, identity.instance, link.session.terms.interval, batch, self._acks.of(host))
         if batch.edge:
             self._attendance.live(host)
 
@@ -326,8 +329,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             self._attendance.goodbye(host, goodbye.reason, goodbye.expected_back)
 
     def _count(self, link: Link, counted: Counted) -> None:
-        self._metrics.batches.labels(counted.result).inc()
-        if counted.result not in ("live", "replayed", "duplicate"):
+        usual = self._counters.get(counted.result)
+        (usual or self._metrics.batches.labels(counted.result)).inc()
+        if usual is None:
             fields = {"action": counted.result, "host": link.peer.agent_id}
             log.info("Refused from an agent: %s", counted.detail, extra=fields)
 
@@ -342,27 +346,6 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-
-class _Acked:
-    """Hands marks from the engine's thread to the event loop; equal for one host, so that its marks travel together."""
-
-    __slots__ = ("_call", "_host", "_loop")
-
-    def __init__(
-        self, call: Callable[[str, tuple[Mark, ...]], None], loop: asyncio.AbstractEventLoop, host: str
-    ) -> None:
-        self._call, self._loop, self._host = call, loop, host
-
-    def __call__(self, marks: tuple[Mark, ...]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._call, self._host, marks)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Acked) and other._host == self._host
-
-    def __hash__(self) -> int:
-        return hash(self._host)
 
 
 def _known(reason: int) -> bool:

@@ -110,7 +110,7 @@ def step(session: Session, event: Event, at: float) -> Step:
     """What an event does, `at` in Unix seconds. What has no row in the table does nothing."""
     name = event.message.WhichOneof("message") if isinstance(event, Said) else type(event).__name__
     row = TABLE.get((session.phase, name or ""))  # a message from a newer protocol has no name here
-    if isinstance(event, Said):
+    if isinstance(event, Said) and row is not _batch:  # that one notes it itself: once for all that changes
         session = replace(session, heard_at=at)
     return row(session, event, at) if row else (session, ())
 
@@ -193,6 +193,11 @@ def _learn(session: Session, schema: bytes, columns: Columns) -> Session:
 
 
 def _batch(session: Session, event: Said, at: float) -> Step:
+    judged, actions = _judge_batch(session, event, at)
+    return judged if judged.heard_at == at else replace(judged, heard_at=at), actions
+
+
+def _judge_batch(session: Session, event: Said, at: float) -> Step:
     batch = event.message.batch
     try:
         session = _placed(session, batch, event.size)
@@ -221,10 +226,11 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     slept = _slept(session, batch) if edge else 0.0
     accepted = replace(
         session,
+        heard_at=at,
         schemas=_rested(session.schemas, batch.schema_hash),
         ledger=session.ledger.see(batch.epoch, batch.seq),
         newest=max(session.newest, taken) if edge else session.newest,
-        owed=session.owed - {(batch.epoch, batch.seq)},
+        owed=session.owed - {(batch.epoch, batch.seq)} if session.owed else session.owed,
         replaying=session.replaying + replay,
         suspended=(session.hello.boot_id, batch.suspended_ns) if edge and batch.suspended_ns else session.suspended,
     )
@@ -448,7 +454,7 @@ def _go_away(reason: pb.GoAwayReason.ValueType, detail: str, low_ms: int = 0, hi
 
 
 def _bounded(entries: Mapping[_K, _V]) -> dict[_K, _V]:
-    return dict(list(entries.items())[-MAX_SCHEMAS:])
+    return dict(entries) if len(entries) <= MAX_SCHEMAS else dict(list(entries.items())[-MAX_SCHEMAS:])
 
 
 Row = Callable[[Session, Any, float], Step]  # each takes the one event its key names
