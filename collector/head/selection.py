@@ -72,12 +72,15 @@ class Latest:
     @property
     def times(self) -> Floats:
         """Time of each value."""
-        return self.time_rows if self.time_of is None else self.time_rows[self.time_of]
+        return self.time_rows if self.time_of is None else self.time_rows.take(self.time_of, axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The newest slot of each block: which one, its time (infinite without any), and what it tells of its series."""
+    """The newest slot of each block: which one, its time (infinite without any), and what it tells of its series.
+
+    At many moments each array has a first axis of moments.
+    """
 
     slot: Indices
     times: Floats
@@ -163,7 +166,21 @@ class Selection:
 
     def latest(self) -> Latest:
         """The newest sample of each series; a marker or nothing in the span means not present. Read only."""
-        return self._once(self._question, "latest", self._latest)
+        return self._once(self._question, "latest", lambda: self._latest(self._end, self._look))
+
+    def latest_at(self, moments: Floats, lookback: float) -> Latest:
+        """The newest sample of each series within the look-back of every moment: arrays [moment, series].
+
+        `moments` grow, and lie in the selection's span.
+        """
+        starts = (np.rint((moments - lookback) * 1000.0) / 1000.0)[:, None]
+        what = ("look", lookback, moments.tobytes())
+        return self._latest(
+            moments[:, None],
+            lambda part: self._once(
+                part.plane, what, lambda: _looked(part.plane, starts, _counted(part.plane, moments))
+            ),
+        )
 
     def windows(self) -> Windows:
         """All samples of the span; markers are not samples. Read only.
@@ -205,19 +222,20 @@ class Selection:
     def _look(self, part: Part) -> _Look:
         return self._once(part.plane, "look", lambda: _look(part.plane, self._start, self._end))
 
-    def _once(self, of: Hashable, what: str, make: Callable[[], T]) -> T:
+    def _once(self, of: Hashable, what: Hashable, make: Callable[[], T]) -> T:
         if self._answers is None:
             return make()
         return self._answers.get((of, what, self._start, self._end), lambda: _sealed(make()))
 
-    def _latest(self) -> Latest:
-        place = self._place
+    def _latest(self, end: Floats | float, look: Callable[[Part], _Look]) -> Latest:
+        place, shape = self._place, (*np.shape(end)[:-1], self._place.size)
         if len(place.fine) == 1 and (whole := place.fine[0]).series is None:
-            found = _latest(whole, self._look(whole))
+            found = _latest(whole, look(whole))
         else:
-            found = _spread(((part, _latest(part, self._look(part))) for part in place.fine), place.size)
-        if place.thin is not None and (found.time_rows > self._end).any():
-            found = self._with_charts(found, place.thin())
+            found = _spread(((part, _latest(part, look(part))) for part in place.fine), shape)
+        if place.thin is not None and (found.time_rows > end).any():
+            charts = _spread(((part, _latest(part, look(part))) for part in place.thin()), shape)
+            found = _where(found.times > end, charts, found)  # the fine samples begin after the span
         return found
 
     def _windows(self) -> Windows:
@@ -240,18 +258,6 @@ class Selection:
         fine, thin = _firsts(self._place.fine, self._place.size), _firsts(charts(), self._place.size)
         return bool(((fine > self._start) & (thin < fine)).any())
 
-    def _with_charts(self, found: Latest, charts: tuple[Part, ...]) -> Latest:
-        """Where the fine samples begin after the span, the thinned ones answer."""
-        late = found.times > self._end
-        thin = _spread(((part, _latest(part, self._look(part))) for part in charts), self._place.size)
-        return Latest(
-            np.where(late, thin.values, found.values),
-            np.where(late, thin.times, found.times),
-            None,
-            np.where(late, thin.present, found.present),
-            np.where(late, thin.lost, found.lost),
-        )
-
     def _with_earlier(self, fine: Windows, charts: tuple[Part, ...]) -> Windows:
         """Thinned samples before the first fine one of each series."""
         place = self._place
@@ -273,8 +279,12 @@ def _sealed(found: T) -> tuple[T, int]:
 
 
 def _look(plane: Plane, start: float, end: float) -> _Look:
+    return _looked(plane, start, _after(plane, end))
+
+
+def _looked(plane: Plane, start: Floats | float, high: Indices) -> _Look:
+    """`high`: the first slot of each block that is later than the span's end."""
     slab, blocks = plane.slab, plane.blocks
-    high = _after(plane, end)
     slot = np.maximum(high - 1, 0)
     times = slab.times[blocks, slot]
     some = high > slab.begin[blocks]
@@ -284,12 +294,22 @@ def _look(plane: Plane, start: float, end: float) -> _Look:
 
 def _latest(part: Part, look: _Look) -> Latest:
     block_of = part.block_of
-    values = part.plane.slab.values.reshape(-1).take(part.base + look.slot[block_of])
+    values = part.plane.slab.values.reshape(-1).take(part.base + look.slot.take(block_of, axis=-1))
     ended = stale(values)
     if look.current and not ended.any():
         return Latest(values, look.times, block_of, ~ended, ended)
-    present = look.fresh[block_of] & ~ended
-    return Latest(values, look.times, block_of, present, ~present & ~(ended & look.spoke[block_of]))
+    present = look.fresh.take(block_of, axis=-1) & ~ended
+    return Latest(values, look.times, block_of, present, ~present & ~(ended & look.spoke.take(block_of, axis=-1)))
+
+
+def _where(mask: NDArray[np.bool_], one: Latest, other: Latest) -> Latest:
+    return Latest(
+        np.where(mask, one.values, other.values),
+        np.where(mask, one.times, other.times),
+        None,
+        np.where(mask, one.present, other.present),
+        np.where(mask, one.lost, other.lost),
+    )
 
 
 def _slots(plane: Plane, start: float, end: float) -> _Slots:
@@ -356,6 +376,21 @@ def _after(plane: Plane, at: float) -> Indices:
     return low
 
 
+def _counted(plane: Plane, moments: Floats) -> Indices:
+    """The same for many moments, which grow: each slot between them is asked once from which one on it counts."""
+    slab, blocks, steps = plane.slab, plane.blocks, len(moments)
+    first, last = _after(plane, float(moments[0])), _after(plane, float(moments[-1]))
+    low, high = int(first.min(initial=slab.slots)), int(last.max(initial=0))
+    if low >= high:
+        return np.broadcast_to(first, (steps, len(blocks)))
+    columns = np.arange(low, high)
+    since = np.searchsorted(moments, slab.times[blocks, low:high])
+    since += np.arange(len(blocks))[:, None] * steps
+    there = (columns >= first[:, None]) & (columns < last[:, None])
+    counts = np.bincount(since[there], minlength=len(blocks) * steps).reshape(len(blocks), steps)
+    return np.asarray((first[:, None] + counts.cumsum(axis=1)).T, np.intp)
+
+
 def _first(plane: Plane) -> Floats:
     """Time of the oldest slot of each block, infinite without any."""
     slab, blocks = plane.slab, plane.blocks
@@ -376,14 +411,14 @@ def _nothing(rows: int) -> Windows:
     return Windows(np.zeros((rows, 1)), none, np.zeros((rows, 1)), none, None)
 
 
-def _spread(parts: Iterable[tuple[Part, Latest]], size: int) -> Latest:
+def _spread(parts: Iterable[tuple[Part, Latest]], shape: tuple[int, ...]) -> Latest:
     """One answer of the parts' answers; a series that is in no part is lost."""
-    none = np.zeros(size, np.bool_)
-    whole = Latest(np.zeros(size), np.full(size, -np.inf), None, none, ~none)
+    none = np.zeros(shape, np.bool_)
+    whole = Latest(np.zeros(shape), np.full(shape, -np.inf), None, none, ~none)
     for part, found in parts:
         at = slice(None) if part.series is None else part.series
-        whole.values[at], whole.time_rows[at] = found.values, found.times
-        whole.present[at], whole.lost[at] = found.present, found.lost
+        whole.values[..., at], whole.time_rows[..., at] = found.values, found.times
+        whole.present[..., at], whole.lost[..., at] = found.present, found.lost
     return whole
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from collector.head import HeadError, Latest, Select, Selection
 from collector.promql.errors import EvaluationError
 from collector.promql.nodes import Edge, Range, Selector, Subquery
-from collector.promql.rows import Context, Floats, Mask, Rows, milli
+from collector.promql.rows import Context, Floats, Rows, milli
 
-_LOOK = 4_000  # one look at the head takes as long as work on this many values
+_LOOK = 100  # one step takes at least as long as work on this many values
 
 
 def instant(node: Selector, context: Context) -> Rows:
@@ -52,22 +52,19 @@ def widest(node: Selector | Range, select: Select, at: float) -> int:
 def _rows(node: Selector, context: Context, *, times: bool) -> Rows:
     looks = moments(node, context)
     distinct, step_of = np.unique(looks, return_inverse=True)
-    context.meter.spend(len(distinct) * _LOOK)
-    found = [choose(node, context.select, at - context.lookback, at) for at in distinct.tolist()]
-    context.meter.spend(found[0].frame.size * len(looks))
-    latest = [one.latest() for one in found]
-    rows = _stacked(found[0], latest, times=times)
+    first, last = float(distinct[0]), float(distinct[-1])
+    found = choose(node, context.select, first - context.lookback, last)
+    context.meter.spend(len(distinct) * _LOOK + found.frame.size * len(looks))
+    if len(distinct) == 1:
+        one = found.latest()
+        rows = _of(found, one.times if times else one.values, one, (1, found.frame.size))
+    else:
+        many = found.latest_at(distinct, context.lookback)
+        rows = _of(found, many.times if times else many.values, many, (len(distinct), found.frame.size))
     return rows if len(distinct) == len(looks) else rows.at(step_of.reshape(-1))
 
 
-def _stacked(selection: Selection, latest: list[Latest], *, times: bool) -> Rows:
-    if len(latest) == 1:
-        (one,) = latest
-        known = one.present & ~np.isnan(one.values)
-        values = one.times if times else one.values
-        return Rows(selection.frame, values[None], one.present[None], known[None], one.lost[None])
-    values = np.stack([one.values for one in latest])
-    present: Mask = np.stack([one.present for one in latest])
-    known = present & ~np.isnan(values)
-    shown = np.stack([one.times for one in latest]) if times else values
-    return Rows(selection.frame, shown, present, known, np.stack([one.lost for one in latest]))
+def _of(selection: Selection, shown: Floats, latest: Latest, shape: tuple[int, int]) -> Rows:
+    present = latest.present.reshape(shape)
+    known = present & ~np.isnan(latest.values.reshape(shape))
+    return Rows(selection.frame, shown.reshape(shape), present, known, latest.lost.reshape(shape))

@@ -1,6 +1,6 @@
 """`make bench`: every figure that we claim, measured here and now, ours beside the peer's.
 
-usage: python -m tests.bench [footprint] [hostile] [ingest] [memory] [page] [rules]
+usage: python -m tests.bench [footprint] [hostile] [ingest] [memory] [page] [ranges] [rules]
 """
 
 import os
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import footprint, hostile, ingest, memory, page, rules
+from tests.bench import footprint, hostile, ingest, memory, page, ranges, rules
 
 BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "footprint": footprint.run,
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "ingest": ingest.run,
     "memory": memory.run,
     "page": page.run,
+    "ranges": ranges.run,
     "rules": rules.run,
 }
 

@@ -78,7 +78,7 @@ def test_an_error_at_one_step_is_an_error_of_the_range() -> None:
 
 def test_work_is_bounded(head: Head) -> None:
     with pytest.raises(EvaluationError, match="too many samples"):
-        evaluate(plan("sum(x + x)"), head.select, 100.0, budget=1000)
+        evaluate(plan("sum(x + x)"), head.select, 100.0, budget=100)
     with pytest.raises(EvaluationError, match="too many samples"):
         evaluate(plan("max_over_time(x[100y:1ms])"), head.select, 100.0)
     with pytest.raises(EvaluationError, match="not a time"):
