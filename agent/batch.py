@@ -70,6 +70,8 @@ def encode(round_: Round, layout: Layout, *, epoch: str, seq: int, boot_id: str)
         presence=b"" if all(present) else _bitmap(present),
         values=struct.pack(f"<{len(kept)}d", *kept),
         boot_id=boot_id,
+        wall_ns=int(round_.at * 1e9),
+        suspended_ns=round_.suspended_ns,
     )
 
 

@@ -28,12 +28,14 @@ class _Process(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Mib = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.2, le=3600)]
 
 # (section, key) -> the type of its value; no section: at the top of the file. All there is stands here.
 SETTINGS: Mapping[tuple[str, str], Any] = {
     ("", "interval"): _Seconds,
     ("agent", "state_dir"): _Text,
+    ("agent", "spool_mib"): _Mib,
     ("collector", "address"): _Text | Annotated[list[_Text], msgspec.Meta(min_length=1, max_length=16)],
     ("collector", "server_name"): _Text,
     ("collector", "enrollment"): _Text,
@@ -64,6 +66,7 @@ class Config:
 
     state_dir: Path = Path("/var/lib/czuwak-agent")
     interval: float = 15.0
+    spool_mib: int = 64
     collector: tuple[str, int] | None = None
     alternates: tuple[tuple[str, int], ...] = ()
     server_name: str = ""
@@ -167,6 +170,7 @@ def _config(values: Mapping[Key, Any], origins: Mapping[Key, _Origin], base: Pat
     return Config(
         state_dir=state_dir,
         interval=values.get(("", "interval"), Config().interval),
+        spool_mib=values.get(("agent", "spool_mib"), Config().spool_mib),
         collector=next(iter(collectors), None),
         alternates=collectors[1:],
         enrollment=_enrollment(values, origins, mistakes),

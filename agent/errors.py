@@ -64,3 +64,15 @@ class ControlError(AgentError):
 
 class ListenError(AgentError):
     """The Prometheus page could not be opened on its address."""
+
+
+class DiskError(AgentError):
+    """The spool's file cannot be used now; the batches stay in memory."""
+
+
+class DiskFullError(DiskError):
+    """There is no room for what was to be written; what is there already stays usable."""
+
+
+class DiskDamagedError(DiskError):
+    """The file's content is not what was written; it can be made anew from what is readable."""

@@ -1,6 +1,6 @@
 """What the uplink's session is told (events) and what it wants done (actions): values, nothing else.
 
-Batches are known by number only; their bytes live in the spool. Delays are in seconds.
+Batches are known by number only; their bytes live in the spool, which is asked for what waits. Delays are in seconds.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,12 @@ class Lane(Enum):
 
 
 class Progress(Enum):
-    """Where one batch stands."""
+    """Where one batch of the window stands."""
 
-    WAITING = auto()
     LIVE = auto()  # under way in this lane
     REPLAY = auto()
     HELD = auto()  # the collector asked to have it later
-    ACKED = auto()
+    AGAIN = auto()  # to be sent once more as soon as the replay lane has room
 
 
 class Refusal(StrEnum):
@@ -48,14 +47,28 @@ class Farewell(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One batch: its number, its clock, the hash of its schema, how many series that has, its encoded size."""
+    """One batch: its number here, its place on the wire, its clock, its schema's hash and series, its encoded size."""
 
+    number: int
+    epoch: str
     seq: int
     boottime_ns: int
     schema: bytes
     series: int
     size: int
-    progress: Progress = Progress.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """What is sent again though it was acknowledged: numbers between the two, taken at `since_ns` or later."""
+
+    since_ns: int
+    above: int
+    below: int
+
+    def wants(self, number: int, boottime_ns: int) -> bool:
+        """Whether this acknowledged batch is sent again."""
+        return self.above < number < self.below and boottime_ns >= self.since_ns
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -82,16 +95,16 @@ class WelcomeReceived:
 
 @dataclass(frozen=True, slots=True)
 class RoundTaken:
-    """A batch was put into the spool, whose oldest one now has the number `first_seq`."""
+    """A batch was put into the spool."""
 
     entry: Entry
-    first_seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class AckReceived:
-    """All batches of a lane up to its number are durable."""
+    """All batches of an epoch in a lane up to its number are durable."""
 
+    epoch: str
     live_through: int
     replay_through: int
     replay_credits: int
@@ -101,6 +114,7 @@ class AckReceived:
 class NackReceived:
     """One batch was refused."""
 
+    epoch: str
     seq: int
     reason: Refusal
     retry_after: float = 0.0
@@ -136,7 +150,26 @@ class HeartbeatDue:
 class RetryDue:
     """The time the collector asked to wait for one batch is over."""
 
-    seq: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a Fetch: what waits, oldest first, at most as many as were asked for."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A batch that was to be sent is no longer in the spool."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The spool's disk is back: it may hold older batches than were known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +203,9 @@ Event = (
     | Disconnected
     | HeartbeatDue
     | RetryDue
+    | Found
+    | Gone
+    | Recovered
     | TimeUp
     | Goodbye
     | Resting
@@ -195,7 +231,7 @@ class SendSchema:
 class SendBatch:
     """Send one batch in this lane."""
 
-    seq: int
+    number: int
     lane: Lane
 
 
@@ -221,14 +257,30 @@ class Reconnect:
 class Acknowledge:
     """These batches are durable at the collector."""
 
-    seqs: tuple[int, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeBelow:
+    """All batches of our epoch with a lower `seq` are durable at the collector, or lost."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Tell Found with the oldest batches that wait behind this number; a rewind adds acknowledged ones."""
+
+    after: int
+    count: int
+    rewind: Rewind | None
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
     """This batch will never be taken: count it and forget it."""
 
-    seq: int
+    number: int
     reason: Refusal
 
 
@@ -236,7 +288,7 @@ class Discard:
 class RetryLater:
     """Tell RetryDue after this time."""
 
-    seq: int
+    number: int
     seconds: float
 
 
@@ -281,6 +333,8 @@ Action = (
     | SendGoingAway
     | Reconnect
     | Acknowledge
+    | AcknowledgeBelow
+    | Fetch
     | Discard
     | RetryLater
     | Wait

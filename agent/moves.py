@@ -1,16 +1,17 @@
 """What each move of the uplink does: pure functions (session, event) -> (session, actions); session.py picks one.
 
-A session that gets an answer it did not ask for ignores it; a batch is forgotten only when it is durable, refused for
-good, or pushed out of the spool.
+The session knows the few batches under way, not those that wait: it asks the spool for the next ones, oldest first,
+behind a number up to which all were handed out. So an event costs the same whatever the backlog. An answer nobody asked
+for is ignored; a batch is forgotten only when it is durable, refused for good, or gone from the spool.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from types import MappingProxyType
 
 from agent.events import (
     Acknowledge,
+    AcknowledgeBelow,
     AckReceived,
     Action,
     Connected,
@@ -18,7 +19,10 @@ from agent.events import (
     Disconnected,
     Entry,
     Farewell,
+    Fetch,
+    Found,
     GoAwayReceived,
+    Gone,
     Goodbye,
     HeartbeatDue,
     IntervalSet,
@@ -26,12 +30,14 @@ from agent.events import (
     NackReceived,
     Progress,
     Reconnect,
+    Recovered,
     Refusal,
     Rest,
     Resting,
     Resumed,
     RetryDue,
     RetryLater,
+    Rewind,
     RoundTaken,
     SendBatch,
     SendGoingAway,
@@ -56,6 +62,7 @@ DEFAULT_RETRY_SECONDS = 5.0
 SHORTEST_INTERVAL = 0.1
 # A round is news for two intervals and the collector's 10 s of grace; an older one is history.
 NEWS_GRACE_SECONDS = 10.0
+BEFORE_ALL = -(2**62)
 
 _FINAL = {Refusal.BAD_DATA, Refusal.TOO_BIG, Refusal.TOO_MANY_SERIES}
 _SLOW = {Farewell.DUPLICATE_IDENTITY, Farewell.UPGRADE_REQUIRED}
@@ -76,10 +83,16 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """All that is known about one uplink. `entries` mirrors the spool by number, oldest first."""
+    """All that is known about one uplink. `window`: the batches that are under way or owed an answer, by number."""
 
     state: State = State.DISCONNECTED
-    entries: Mapping[int, Entry] = field(default_factory=dict)
+    window: Mapping[int, Entry] = field(default_factory=dict)
+    progress: Mapping[int, Progress] = field(default_factory=dict)  # of the window
+    newest: Entry | None = None  # the last round, until it is refused
+    settled: bool = False  # the last round is durable
+    cursor: int = BEFORE_ALL  # everything up to here was handed out in this stream
+    dry: bool = False  # nothing waits behind the cursor
+    rewind: Rewind | None = None  # what of the acknowledged the collector has yet to get again
     schemas: frozenset[bytes] = frozenset()  # sent in this stream
     renewed: frozenset[int] = frozenset()  # batches whose schema was sent once more in this stream
     replay_credits: int = 0
@@ -92,7 +105,7 @@ class Session:
     def under_way(self, lane: Lane) -> int:
         """How many batches are under way in one lane."""
         progress = _PROGRESS[lane]
-        return sum(entry.progress is progress for entry in self.entries.values())
+        return sum(each is progress for each in self.progress.values())
 
 
 Step = tuple[Session, tuple[Action, ...]]
@@ -104,19 +117,21 @@ def greet(session: Session, _event: Connected) -> Step:
 
 
 def keep(session: Session, event: RoundTaken) -> Step:
-    """Remember a round that cannot be sent now."""
-    return _with(session, _trimmed(session, event.first_seq) | {event.entry.seq: event.entry}), ()
+    """Remember a round that cannot be sent now: it waits in the spool."""
+    return replace(session, newest=event.entry, settled=False, dry=False), ()
 
 
 def welcome(session: Session, event: WelcomeReceived) -> Step:
-    """Settle what the collector has, put the rest in the queue, send the newest round if it is still news."""
-    entries = {seq: _after_welcome(entry, event) for seq, entry in session.entries.items()}
-    settled = tuple(s for s, e in entries.items() if _acked(e) and not _acked(session.entries[s]))
+    """Settle what the collector has, send the newest round if it is still news, ask for the rest."""
     interval = max(SHORTEST_INTERVAL, event.interval)
+    newest = session.newest
     session = replace(
         session,
         state=State.LIVE,
-        entries=MappingProxyType(entries),
+        settled=session.settled or (newest is not None and newest.seq < event.resume_seq),
+        cursor=BEFORE_ALL,
+        dry=False,
+        rewind=_rewind(session, event),
         schemas=frozenset(),
         renewed=frozenset(),
         replay_credits=event.replay_credits,
@@ -125,29 +140,54 @@ def welcome(session: Session, event: WelcomeReceived) -> Step:
         max_series=event.max_series,
         told=None,
     )
-    actions = (Wait(None), SetInterval(interval), SetHeartbeat(event.heartbeat), Acknowledge(settled))
+    actions = (Wait(None), SetInterval(interval), SetHeartbeat(event.heartbeat), AcknowledgeBelow(event.resume_seq))
     return _then(_then((session, actions), _send_news, event.at_ns), _replay)
 
 
 def send_round(session: Session, event: RoundTaken) -> Step:
     """Send a new round at once, unless too many are under way already."""
-    session, _ = keep(session, event)
     if session.under_way(Lane.LIVE) >= MAX_LIVE_UNDER_WAY:
-        return session, ()
-    return _send(session, event.entry.seq, Lane.LIVE)
+        return _then(keep(session, event), _replay)
+    return _send(replace(session, newest=event.entry, settled=False), event.entry, Lane.LIVE)
+
+
+def hand_out(session: Session, event: Found) -> Step:
+    """Send what the spool found, as far as it is not under way already; ask on while there is room."""
+    free = session.replay_credits - session.under_way(Lane.REPLAY)
+    cursor = max([session.cursor, *(entry.number for entry in event.entries)])
+    step: Step = (replace(session, cursor=cursor, dry=len(event.entries) < free), ())
+    for entry in event.entries:
+        if entry.number not in step[0].window:
+            step = _then(step, _send, entry, Lane.REPLAY)
+    return _then(step, _replay)
+
+
+def gone(session: Session, event: Gone) -> Step:
+    """It is lost, the spool has counted it: its place is free."""
+    return _then((_without(session, (event.number,)), ()), _replay)
+
+
+def look_again(session: Session, _event: Recovered) -> Step:
+    """Older batches may have come back: ask from the start. What is under way stays so."""
+    return _replay(replace(session, cursor=BEFORE_ALL, dry=False))
 
 
 def acknowledged(session: Session, event: AckReceived) -> Step:
     """Settle both lanes, then fill the replay lane again."""
     through = {Progress.LIVE: event.live_through, Progress.REPLAY: event.replay_through}
-    seqs = tuple(seq for seq, entry in session.entries.items() if seq <= through.get(entry.progress, 0))
-    marked = {seq: replace(session.entries[seq], progress=Progress.ACKED) for seq in seqs}
-    session = replace(
-        _with(session, {**session.entries, **marked}),
-        replay_credits=event.replay_credits,
-        failures=0 if seqs else session.failures,
+    numbers = tuple(
+        number
+        for number, entry in session.window.items()
+        if entry.epoch == event.epoch and entry.seq <= through.get(session.progress[number], 0)
     )
-    return _then((session, (Acknowledge(seqs),) if seqs else ()), _replay)
+    durable = session.newest is not None and session.newest.number in numbers
+    session = replace(
+        _without(session, numbers),
+        settled=session.settled or durable,
+        replay_credits=event.replay_credits,
+        failures=0 if numbers else session.failures,
+    )
+    return _then((session, (Acknowledge(numbers),) if numbers else ()), _replay)
 
 
 def acknowledged_last(session: Session, event: AckReceived) -> Step:
@@ -158,36 +198,35 @@ def acknowledged_last(session: Session, event: AckReceived) -> Step:
 
 def refused(session: Session, event: NackReceived) -> Step:
     """Send the schema again, hold the batch, or give it up, by the reason."""
-    entry = session.entries.get(event.seq)
-    if entry is None or entry.progress not in _UNDER_WAY:
+    entry = _under_way(session, event)
+    if entry is None:
         return session, ()
     if event.reason is Refusal.FENCED:
         return _to(session, State.DISCONNECTED, _window(session))
-    if event.reason is Refusal.UNKNOWN_SCHEMA and event.seq not in session.renewed:
+    if event.reason is Refusal.UNKNOWN_SCHEMA and entry.number not in session.renewed:
         return _renew(session, entry)
     if event.reason is Refusal.RETRY_AFTER or (event.reason is Refusal.QUOTA and event.retry_after > 0):
         seconds = event.retry_after or DEFAULT_RETRY_SECONDS
-        return _mark(session, entry, Progress.HELD), (RetryLater(event.seq, seconds),)
-    return _then(_discard(session, event.seq, event.reason), _replay)
+        return _mark(session, entry, Progress.HELD), (RetryLater(entry.number, seconds),)
+    return _then(_discard(session, entry, event.reason), _replay)
 
 
 def refused_last(session: Session, event: NackReceived) -> Step:
     """While draining nothing is sent again: only a final refusal counts, the rest waits for the next stream."""
-    entry = session.entries.get(event.seq)
-    if entry is None or entry.progress not in _UNDER_WAY:
+    entry = _under_way(session, event)
+    if entry is None:
         return session, ()
-    step: Step = (_mark(session, entry, Progress.WAITING), ())
+    step: Step = (_without(session, (entry.number,)), ())
     if event.reason in _FINAL:
-        step = _discard(session, event.seq, event.reason)
+        step = _discard(session, entry, event.reason)
     return _then(step, _leave_when_empty)
 
 
 def retry(session: Session, event: RetryDue) -> Step:
     """A held batch may go again: in the live lane if it is still the newest, else as history."""
-    entry = session.entries.get(event.seq)
-    if entry is None or entry.progress is not Progress.HELD:
+    if session.progress.get(event.number) is not Progress.HELD:
         return session, ()
-    return _again(session, entry)
+    return _again(session, session.window[event.number])
 
 
 def set_interval(session: Session, event: IntervalSet) -> Step:
@@ -260,86 +299,100 @@ def _to(session: Session, state: State, how: Reconnect) -> Step:
 
 
 def _leave_when_empty(session: Session) -> Step:
-    if any(entry.progress in _UNDER_WAY for entry in session.entries.values()):
+    if any(each in _UNDER_WAY for each in session.progress.values()):
         return session, ()
     return _to(session, State.DISCONNECTED, session.told or _window(session))
 
 
 def _requeued(session: Session) -> Session:
-    entries = {
-        seq: entry if _acked(entry) else replace(entry, progress=Progress.WAITING)
-        for seq, entry in session.entries.items()
-    }
-    return replace(_with(session, entries), schemas=frozenset(), renewed=frozenset())
+    """Nothing is under way any more: it all waits in the spool. What a rewind still owed stays owed."""
+    rewind = session.rewind
+    if rewind is not None:
+        owed = [number for number, progress in session.progress.items() if progress is not Progress.LIVE]
+        above = min([session.cursor, *(number - 1 for number in owed)])
+        rewind = replace(rewind, above=max(rewind.above, above))
+    return replace(session, window={}, progress={}, rewind=rewind, schemas=frozenset(), renewed=frozenset())
 
 
-def _after_welcome(entry: Entry, event: WelcomeReceived) -> Entry:
-    if event.rewind_from_ns is not None and entry.boottime_ns >= event.rewind_from_ns:
-        return replace(entry, progress=Progress.WAITING)
-    durable = _acked(entry) or entry.seq < event.resume_seq
-    return replace(entry, progress=Progress.ACKED if durable else Progress.WAITING)
+def _rewind(session: Session, event: WelcomeReceived) -> Rewind | None:
+    if event.rewind_from_ns is None:
+        return session.rewind
+    below = BEFORE_ALL if session.newest is None else session.newest.number + 1
+    return Rewind(event.rewind_from_ns, BEFORE_ALL, below)
 
 
 def _send_news(session: Session, at_ns: int) -> Step:
-    newest = next(reversed(list(session.entries.values())), None)
-    if newest is None or newest.progress is not Progress.WAITING:
+    newest, rewind = session.newest, session.rewind
+    if newest is None or at_ns - newest.boottime_ns > (2 * session.interval + NEWS_GRACE_SECONDS) * 1e9:
         return session, ()
-    if at_ns - newest.boottime_ns > (2 * session.interval + NEWS_GRACE_SECONDS) * 1e9:
+    if session.settled and (rewind is None or not rewind.wants(newest.number, newest.boottime_ns)):
         return session, ()
-    return _send(session, newest.seq, Lane.LIVE)
+    if rewind is not None:
+        session = replace(session, rewind=replace(rewind, below=min(rewind.below, newest.number)))
+    return _send(session, newest, Lane.LIVE)
 
 
 def _replay(session: Session) -> Step:
+    """Fill the replay lane: first what is to be sent once more, then what the spool finds."""
     step: Step = (session, ())
     free = session.replay_credits - session.under_way(Lane.REPLAY)
-    for seq, entry in session.entries.items():
-        if free <= 0:
-            break
-        if entry.progress is Progress.WAITING:
-            step = _then(step, _send, seq, Lane.REPLAY)
-            free -= step[0].entries.get(seq, entry).progress is Progress.REPLAY
-    return step
+    again = sorted(number for number, each in session.progress.items() if each is Progress.AGAIN)
+    for number in again[: max(free, 0)]:
+        step = _then(step, _send, session.window[number], Lane.REPLAY)
+    session = step[0]
+    free = session.replay_credits - session.under_way(Lane.REPLAY)
+    if free <= 0:
+        return step
+    if session.dry:
+        owed = any(each is not Progress.LIVE for each in session.progress.values())
+        return (session if owed else replace(session, rewind=None)), step[1]
+    return session, (*step[1], Fetch(session.cursor, free, session.rewind))
 
 
 def _renew(session: Session, entry: Entry) -> Step:
-    without = replace(session, schemas=session.schemas - {entry.schema}, renewed=session.renewed | {entry.seq})
+    without = replace(session, schemas=session.schemas - {entry.schema}, renewed=session.renewed | {entry.number})
     return _again(without, entry)
 
 
 def _again(session: Session, entry: Entry) -> Step:
     # Once more in the live lane if it is still the newest; behind a newer one it is history.
-    if entry.seq == max(session.entries):
-        return _send(session, entry.seq, Lane.LIVE)
-    return _replay(_mark(session, entry, Progress.WAITING))
+    if session.newest is not None and entry.number == session.newest.number:
+        return _send(session, entry, Lane.LIVE)
+    return _replay(_mark(session, entry, Progress.AGAIN))
 
 
-def _send(session: Session, seq: int, lane: Lane) -> Step:
-    entry = session.entries[seq]
+def _send(session: Session, entry: Entry, lane: Lane) -> Step:
     if 0 < session.max_batch_bytes < entry.size:
-        return _discard(session, seq, Refusal.TOO_BIG)
+        return _discard(session, entry, Refusal.TOO_BIG)
     if 0 < session.max_series < entry.series:
-        return _discard(session, seq, Refusal.TOO_MANY_SERIES)
+        return _discard(session, entry, Refusal.TOO_MANY_SERIES)
     schema = () if entry.schema in session.schemas else (SendSchema(entry.schema),)
     after = replace(_mark(session, entry, _PROGRESS[lane]), schemas=session.schemas | {entry.schema})
-    return after, (*schema, SendBatch(seq, lane))
+    return after, (*schema, SendBatch(entry.number, lane))
 
 
-def _discard(session: Session, seq: int, reason: Refusal) -> Step:
-    entries = {number: entry for number, entry in session.entries.items() if number != seq}
-    return _with(session, entries), (Discard(seq, reason),)
+def _discard(session: Session, entry: Entry, reason: Refusal) -> Step:
+    newest = session.newest
+    if newest is not None and newest.number == entry.number:
+        newest = None
+    return replace(_without(session, (entry.number,)), newest=newest), (Discard(entry.number, reason),)
+
+
+def _under_way(session: Session, event: NackReceived) -> Entry | None:
+    for number, entry in session.window.items():
+        if (entry.epoch, entry.seq) == (event.epoch, event.seq) and session.progress[number] in _UNDER_WAY:
+            return entry
+    return None
 
 
 def _mark(session: Session, entry: Entry, progress: Progress) -> Session:
-    return _with(session, {**session.entries, entry.seq: replace(entry, progress=progress)})
+    window = {**session.window, entry.number: entry}
+    return replace(session, window=window, progress={**session.progress, entry.number: progress})
 
 
-def _trimmed(session: Session, first_seq: int) -> dict[int, Entry]:
-    return {seq: entry for seq, entry in session.entries.items() if seq >= first_seq}
-
-
-def _with(session: Session, entries: Mapping[int, Entry]) -> Session:
-    return replace(session, entries=MappingProxyType(dict(entries)))
-
-
-def _acked(entry: Entry) -> bool:
-    return entry.progress is Progress.ACKED
+def _without(session: Session, numbers: Sequence[int]) -> Session:
+    if not numbers:
+        return session
+    gone = set(numbers)
+    window = {number: entry for number, entry in session.window.items() if number not in gone}
+    return replace(session, window=window, progress={n: p for n, p in session.progress.items() if n not in gone})

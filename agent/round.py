@@ -31,12 +31,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """All samples of one moment: `at` in Unix seconds, `boottime_ns` on the clock that does not stop in sleep."""
+    """All samples of one moment: `at` in Unix seconds, `boottime_ns` on the clock that does not stop in sleep.
+
+    `suspended_ns`: how much of that this boot has slept.
+    """
 
     at: float
     boottime_ns: int
     samples: tuple[Sample, ...]
     parts: tuple[Part, ...] = ()
+    suspended_ns: int = 0
 
 
 def take_round(
@@ -46,6 +50,7 @@ def take_round(
     boottime_ns: int,
     clock: Callable[[], float],
     previous: Round | None = None,
+    suspended_ns: int = 0,
 ) -> Round:
     """Read every probe once. Never raises for what a probe does; no two samples share name and labels, none is NaN.
 
@@ -56,7 +61,7 @@ def take_round(
     for probe in probes:
         collected.run(probe, clock)
     collected.keep((Sample(DROPPED, (), collected.dropped), Sample(ROUND_DURATION, (), clock() - began)))
-    return Round(wall, boottime_ns, tuple(collected.samples), tuple(collected.parts))
+    return Round(wall, boottime_ns, tuple(collected.samples), tuple(collected.parts), suspended_ns)
 
 
 class _Collected:

@@ -12,6 +12,7 @@ import msgspec
 from agent import __version__, away, channel, control, exposition, files, identity, presence, report
 from agent.away import Away
 from agent.config import Config
+from agent.disk import MIB, Disk
 from agent.errors import IdentityMissingError
 from agent.notify import notify
 from agent.pace import Pace
@@ -28,6 +29,7 @@ LOG = logging.getLogger(__name__)
 
 PROTOCOL = 1
 STATUS_FILE = "status.json"
+SPOOL_FILE = "spool.db"
 
 
 def run(config: Config, stop: threading.Event, environment: Mapping[str, str], renewing: Sequence[str] = ()) -> None:
@@ -43,7 +45,7 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str], r
     subjects = probes(config.probes)
     if uplink is not None:
         subjects = (*subjects, Probe("uplink", lambda: uplink.report, report.samples))
-    gone = Away(config.state_dir, uplink, pace.hurry, before=_spooled(uplink)) if uplink is not None else None
+    gone = Away(config.state_dir, uplink, pace.hurry, before=uplink.flush) if uplink is not None else None
     rounds = _Rounds(subjects, pace, _offer(uplink, gone))
     page = exposition.serve(config.listen, lambda: rounds.latest) if config.listen else None
     if page is not None:
@@ -97,6 +99,7 @@ class _Rounds:
             boottime_ns=presence.boottime_ns(),
             clock=time.perf_counter,
             previous=self.latest,
+            suspended_ns=presence.suspended_ns(),
         )
 
 
@@ -124,7 +127,9 @@ def _uplink(config: Config, pace: Pace, expired: Callable[[], object]) -> Uplink
         interval=pace.set,
         changed=changed,
     )
-    return Uplink(str(turns), connect, Spool(str(uuid.uuid4())), outside, boot_id=presence.boot_id())
+    disk = Disk(config.state_dir / SPOOL_FILE, config.spool_mib * MIB)
+    spool = Spool(str(uuid.uuid4()), disk, interval=config.interval)
+    return Uplink(str(turns), connect, spool, outside, boot_id=presence.boot_id())
 
 
 def _hello(config: Config) -> Callable[[], pb.Hello]:
@@ -154,11 +159,6 @@ def _offer(uplink: Uplink | None, gone: Away | None) -> Callable[[Round], None]:
             uplink.offer(round_)
 
     return offer
-
-
-def _spooled(uplink: Uplink) -> Callable[[], None]:
-    """What is not yet acknowledged is on disk before the machine goes."""
-    return getattr(uplink, "flush", lambda: None)
 
 
 def _controls(gone: Away) -> Callable[[control.Request], control.Answer]:

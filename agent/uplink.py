@@ -11,7 +11,7 @@ import random
 import resource
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -92,7 +92,12 @@ class _Anew:
     pass
 
 
-_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume | _Anew
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    done: threading.Event
+
+
+_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume | _Anew | _Flush
 
 
 @dataclass(slots=True)
@@ -184,6 +189,13 @@ class Uplink:
         with contextlib.suppress(queue.Full):
             self._inbox.put(_Anew(), timeout=GOODBYE_SECONDS)
 
+    def flush(self) -> None:
+        """Put every batch that is not acknowledged on disk; returns when it is there, or after GOODBYE_SECONDS."""
+        done = threading.Event()
+        with contextlib.suppress(queue.Full):
+            self._inbox.put(_Flush(done), timeout=GOODBYE_SECONDS)
+            done.wait(GOODBYE_SECONDS)
+
     # --- the one thread ---
 
     def _run(self) -> None:
@@ -225,17 +237,24 @@ class Uplink:
     def _handle(self, item: _Item) -> None:
         if isinstance(item, Round):
             self._apply(self._kept(item))
+            if self._spool.recovered():
+                self._apply(events.Recovered())
         elif isinstance(item, _Leave):
             self._leaving = pb.GoingAway(reason=item.reason)
+            self._spool.close()
             self._apply(events.Goodbye())
         elif isinstance(item, _Rest):
             self._leaving = pb.GoingAway(reason=item.reason, expected_back_seconds=item.back)
+            self._spool.flush()
             self._apply(events.Resting())
             item.done.set()
         elif isinstance(item, _Resume):
             self._apply(events.Resumed())
         elif isinstance(item, _Anew):
             self._renew()
+        elif isinstance(item, _Flush):
+            self._spool.flush()
+            item.done.set()
         elif self._stream is not None and item.stream == self._stream.number:
             if isinstance(item, _Received):
                 self._receive(item.message)
@@ -243,9 +262,10 @@ class Uplink:
                 self._end(item.error)
 
     def _apply(self, event: Event) -> None:
-        self._session, actions = step(self._session, event)
-        for action in actions:
-            self._do(action)
+        waiting = deque([event])
+        while waiting:
+            self._session, actions = step(self._session, waiting.popleft())
+            waiting.extend(answer for action in actions if (answer := self._do(action)) is not None)
 
     def _renew(self) -> None:
         self._apply(events.GoAwayReceived(events.Farewell.MOVED, 0.0, ANEW_SECONDS))
@@ -259,12 +279,10 @@ class Uplink:
         self._layout = layout = batch.layout_for(round_, self._layout)
         seq = self._spool.next_seq
         encoded = batch.encode(round_, layout, epoch=self._spool.epoch, seq=seq, boot_id=self._boot_id)
-        size = self._spool.add(encoded, layout.schema)
-        entry = events.Entry(seq, round_.boottime_ns, layout.hash, len(layout.columns), size)
-        return events.RoundTaken(entry, self._spool.first_seq)
+        return events.RoundTaken(self._spool.add(encoded, layout.schema))
 
     def _receive(self, message: pb.StreamResponse) -> None:
-        event = wire.event_of(message, epoch=self._spool.epoch, at_ns=self._outside.boottime_ns())
+        event = wire.event_of(message, at_ns=self._outside.boottime_ns())
         if event is None:
             self._tell_refused_schema(message)
             return
@@ -298,27 +316,46 @@ class Uplink:
 
     # --- what is to be done ---
 
-    def _do(self, action: Action) -> None:
+    def _do(self, action: Action) -> Event | None:
+        """Carry it out; an action that asks something gives its answer back."""
+        match action:
+            case events.SendBatch(number, lane):
+                return self._send_batch(number, lane)
+            case events.Fetch(after, count, rewind):
+                return events.Found(self._spool.waiting(after, count, rewind))
+            case events.Acknowledge(numbers):
+                self._acked += sum(map(self._spool.acknowledge, numbers))
+            case events.AcknowledgeBelow(seq):
+                self._acked += self._spool.acknowledge_below(seq)
+            case events.Discard(number, reason):
+                self._discard(number, reason)
+            case events.SetInterval(seconds):
+                self._spool.interval = seconds
+                self._outside.interval(seconds)
+            case _:
+                self._say(action)
+                self._schedule(action)
+        return None
+
+    def _say(self, action: Action) -> None:
         match action:
             case events.SendHello():
                 self._send(pb.StreamRequest(hello=self._hello()))
-            case events.SendSchema(schema):
-                self._send(pb.StreamRequest(schema=self._spool.schema(schema)))
-            case events.SendBatch(seq, lane):
-                self._send(pb.StreamRequest(batch=self._spool.batch(seq, wire.LANES[lane])))
-                self._sent += 1
+            case events.SendSchema(digest):
+                if (schema := self._spool.schema(digest)) is not None:
+                    self._send(pb.StreamRequest(schema=schema))
             case events.SendHeartbeat():
                 self._send(pb.StreamRequest(heartbeat=self._beat()))
             case events.SendGoingAway():
                 self._send(pb.StreamRequest(going_away=self._leaving))
-            case events.Acknowledge(seqs):
-                self._acked += sum(map(self._spool.acknowledge, seqs))
-            case events.Discard(seq, reason):
-                self._discard(seq, reason)
-            case events.SetInterval(seconds):
-                self._outside.interval(seconds)
-            case _:
-                self._schedule(action)
+
+    def _send_batch(self, number: int, lane: events.Lane) -> Event | None:
+        found = self._spool.batch(number, wire.LANES[lane])
+        if found is None:
+            return events.Gone(number)
+        self._send(pb.StreamRequest(batch=found))
+        self._sent += 1
+        return None
 
     def _schedule(self, action: Action) -> None:
         now = self._outside.clock()
@@ -331,8 +368,8 @@ class Uplink:
                 self._due.pop(events.TimeUp(), None)
             case events.Wait(float(seconds)):
                 self._due[events.TimeUp()] = now + seconds
-            case events.RetryLater(seq, seconds):
-                self._due[events.RetryDue(seq)] = now + seconds
+            case events.RetryLater(number, seconds):
+                self._due[events.RetryDue(number)] = now + seconds
             case events.SetHeartbeat(seconds):
                 self._heartbeat = max(1.0, seconds)
                 self._due[events.HeartbeatDue()] = now + self._heartbeat
@@ -342,15 +379,16 @@ class Uplink:
             case events.Stop(reason):
                 self._close(GOODBYE_SECONDS if reason is None else 0.0)
 
-    def _discard(self, seq: int, reason: events.Refusal) -> None:
-        self._spool.discard(seq)
-        LOG.warning("Batch %d was refused for good: %s", seq, reason, extra={"action": "batch_dropped"})
+    def _discard(self, number: int, reason: events.Refusal) -> None:
+        self._spool.discard(number)
+        LOG.warning("Batch %d was refused for good: %s", number, reason, extra={"action": "batch_dropped"})
 
     def _hello(self) -> pb.Hello:
         hello = self._outside.hello()
         hello.epoch = self._spool.epoch
         hello.first_seq = self._spool.first_seq
         hello.next_seq = self._spool.next_seq
+        hello.dropped_total = self._spool.dropped
         return hello
 
     def _beat(self) -> pb.Heartbeat:
@@ -411,6 +449,9 @@ class Uplink:
                 dropped=self._spool.dropped,
                 spool_batches=self._spool.batches,
                 spool_bytes=self._spool.size,
+                stored=self._spool.stored,
+                stored_bytes=self._spool.disk_bytes,
+                disk_ok=not self._spool.trouble,
                 reconnects=self._reconnects,
                 problem=self._problem,
             ),

@@ -31,17 +31,18 @@ _FAREWELLS = {
 }
 
 
-def event_of(message: pb.StreamResponse, *, epoch: str, at_ns: int) -> Event | None:
-    """The event of one message; None for one of another epoch or of a kind we do not know. `at_ns`: boottime now."""
+def event_of(message: pb.StreamResponse, *, at_ns: int) -> Event | None:
+    """The event of one message; None for one about no batch or of a kind we do not know. `at_ns`: boottime now."""
     match message.WhichOneof("message"):
         case "welcome":
             return _welcome(message.welcome, at_ns)
-        case "ack" if message.ack.epoch == epoch:
+        case "ack":
             ack = message.ack
-            return AckReceived(ack.live_through, ack.replay_through, ack.replay_credits)
-        case "nack" if message.nack.epoch == epoch:
+            return AckReceived(ack.epoch, ack.live_through, ack.replay_through, ack.replay_credits)
+        case "nack" if message.nack.seq:
             nack = message.nack
-            return NackReceived(nack.seq, _REFUSALS.get(nack.reason, Refusal.BAD_DATA), nack.retry_after_ms / 1000)
+            refusal = _REFUSALS.get(nack.reason, Refusal.BAD_DATA)
+            return NackReceived(nack.epoch, nack.seq, refusal, nack.retry_after_ms / 1000)
         case "set_interval":
             return IntervalSet(message.set_interval.interval_seconds)
         case "go_away":

@@ -26,7 +26,8 @@ HOMES = {
     "psutil": ("agent/",),
     "psycopg": ("collector/store/",),
     "sqlalchemy": ("collector/store/",),
-    "sqlite3": ("collector/store/", "collector/doctor.py"),  # the doctor tells which library is linked
+    # The doctor tells which library is linked.
+    "sqlite3": ("collector/store/", "collector/doctor.py", "agent/disk.py"),
     "werkzeug": ("web/",),
     "wtforms": ("web/",),
     "yaml": ("collector/rules/load.py",),
@@ -35,6 +36,8 @@ HOMES = {
 # Modules that compute and nothing else: time comes in as `at`, everything else as an argument.
 PURE = (
     "agent/batch.py",
+    "agent/events.py",
+    "agent/moves.py",
     "agent/sample.py",
     "agent/session.py",
     "collector/alerts/",

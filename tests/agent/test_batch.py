@@ -50,6 +50,12 @@ def test_the_order_in_a_round_does_not_change_the_hash() -> None:
     )
 
 
+def test_a_batch_tells_the_wall_clock_and_how_long_the_boot_has_slept() -> None:
+    round_ = Round(1000.25, 5_000, taken((UP, "", 1.5)).samples, suspended_ns=77)
+    batch = sent(round_, layout_for(round_, None))
+    assert (batch.wall_ns, batch.suspended_ns) == (1_000_250_000_000, 77)
+
+
 def test_a_full_round_has_no_bitmap() -> None:
     round_ = taken((UP, "", 1.5), (BYTES, "a", -2.0))
     batch = sent(round_, layout_for(round_, None))

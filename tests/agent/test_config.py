@@ -55,6 +55,7 @@ def test_every_setting_is_taken(write: Write) -> None:
         interval = 2
         [agent]
         state_dir = "/srv/state"
+        spool_mib = 8
         [collector]
         address = "collector.example"
         server_name = "collector"
@@ -71,7 +72,7 @@ def test_every_setting_is_taken(write: Write) -> None:
         match = "~postgres: .* writer"
     """)
     config = load(path, {})
-    assert config.interval == 2.0
+    assert (config.interval, config.spool_mib) == (2.0, 8)
     assert (config.state_dir, config.identity_dir) == (Path("/srv/state"), Path("/srv/identity"))
     assert (config.collector, config.server_name) == (("collector.example", 8443), "collector")
     assert config.listen == ("", 9100)

@@ -324,5 +324,8 @@ def test_a_report_becomes_samples() -> None:
         ("czuwak_agent_batches_dropped_total", ()): 1.0,
         ("czuwak_agent_spool_batches", ()): 2.0,
         ("czuwak_agent_spool_bytes", ()): 9.0,
+        ("czuwak_agent_spool_disk_batches", ()): 0.0,
+        ("czuwak_agent_spool_disk_bytes", ()): 0.0,
+        ("czuwak_agent_spool_disk_ok", ()): 1.0,
         ("czuwak_agent_reconnects_total", ()): 0.0,
     }

@@ -31,13 +31,13 @@ WELCOME = pb.Welcome(
         (pb.StreamResponse(welcome=pb.Welcome()), WelcomeReceived(77, 0, None, 15.0, 30.0, 0, 0, 0)),
         (
             pb.StreamResponse(ack=pb.Ack(epoch="e", live_through=5, replay_through=3, replay_credits=2)),
-            AckReceived(5, 3, 2),
+            AckReceived("e", 5, 3, 2),
         ),
         (
             pb.StreamResponse(nack=pb.Nack(epoch="e", seq=5, reason=pb.NACK_REASON_RETRY_AFTER, retry_after_ms=1500)),
-            NackReceived(5, Refusal.RETRY_AFTER, 1.5),
+            NackReceived("e", 5, Refusal.RETRY_AFTER, 1.5),
         ),
-        (pb.StreamResponse(nack=pb.Nack(epoch="e", seq=5)), NackReceived(5, Refusal.BAD_DATA, 0.0)),
+        (pb.StreamResponse(nack=pb.Nack(epoch="e", seq=5)), NackReceived("e", 5, Refusal.BAD_DATA, 0.0)),
         (pb.StreamResponse(set_interval=pb.SetInterval(interval_seconds=3)), IntervalSet(3.0)),
         (
             pb.StreamResponse(
@@ -46,19 +46,18 @@ WELCOME = pb.Welcome(
             GoAwayReceived(Farewell.MOVED, 0.5, 0.9),
         ),
         (pb.StreamResponse(go_away=pb.GoAway()), GoAwayReceived(Farewell.DRAIN, 0.0, 0.0)),
-        (pb.StreamResponse(ack=pb.Ack(epoch="another", live_through=5)), None),
         (pb.StreamResponse(nack=pb.Nack(reason=pb.NACK_REASON_QUOTA, detail="too many series")), None),
         (pb.StreamResponse(), None),
     ],
 )
 def test_a_message_becomes_an_event(message: pb.StreamResponse, event: Event | None) -> None:
-    assert event_of(message, epoch="e", at_ns=77) == event
+    assert event_of(message, at_ns=77) == event
 
 
 def test_every_refusal_and_farewell_of_the_protocol_is_known() -> None:
     reasons = [r for r in pb.NackReason.values() if r]
-    nacks = [event_of(pb.StreamResponse(nack=pb.Nack(epoch="e", seq=1, reason=r)), epoch="e", at_ns=0) for r in reasons]
+    nacks = [event_of(pb.StreamResponse(nack=pb.Nack(epoch="e", seq=1, reason=r)), at_ns=0) for r in reasons]
     assert len({n.reason for n in nacks if isinstance(n, NackReceived)}) == len(reasons)
     farewells = [r for r in pb.GoAwayReason.values() if r]
-    aways = [event_of(pb.StreamResponse(go_away=pb.GoAway(reason=r)), epoch="e", at_ns=0) for r in farewells]
+    aways = [event_of(pb.StreamResponse(go_away=pb.GoAway(reason=r)), at_ns=0) for r in farewells]
     assert len({a.reason for a in aways if isinstance(a, GoAwayReceived)}) == len(farewells)

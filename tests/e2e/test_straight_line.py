@@ -107,7 +107,7 @@ def test_a_reading_becomes_a_row_in_the_queue_in_twelve_calls(store: Store) -> N
     agent, there = greeted()
     appends = []
     for entry, after in zip(entries, (0.0, LATER), strict=True):
-        agent, actions = session.step(agent, RoundTaken(entry, spool.first_seq))
+        agent, actions = session.step(agent, RoundTaken(entry))
         first = (SendSchema(layout.hash),) if entry.seq == 1 else ()
         assert actions == (*first, SendBatch(entry.seq, Lane.LIVE))
         there, heard = received(there, spool, actions, NOW + after)
@@ -150,7 +150,7 @@ def test_a_reading_becomes_a_row_in_the_queue_in_twelve_calls(store: Store) -> N
     number = committed(store, told)
     there, answers = ingest.step(there, Committed(tuple(append.mark for append in appends)), NOW + LATER)
     (answer,) = (action.message for action in answers if isinstance(action, Send))
-    acked = wire.event_of(over_the_wire(answer), epoch="epoch-1", at_ns=0)
+    acked = wire.event_of(over_the_wire(answer), at_ns=0)
     assert isinstance(acked, AckReceived)
     agent, actions = session.step(agent, acked)
     assert Acknowledge((1, 2)) in actions
@@ -171,8 +171,7 @@ def round_of(disks: Filesystems, after: float) -> Round:
 def kept(spool: Spool, layout: batch.Layout, round_: Round) -> Entry:
     assert batch.layout_for(round_, layout) is layout
     encoded = batch.encode(round_, layout, epoch=spool.epoch, seq=spool.next_seq, boot_id="boot-1")
-    size = spool.add(encoded, layout.schema)
-    return Entry(encoded.seq, round_.boottime_ns, layout.hash, len(layout.columns), size)
+    return spool.add(encoded, layout.schema)
 
 
 def greeted() -> tuple[session.Session, ingest.Session]:
@@ -188,7 +187,7 @@ def greeted() -> tuple[session.Session, ingest.Session]:
     assert asked == (OpenSession(hello),)
     there, answers = ingest.step(there, Opened(1), NOW)
     (welcome,) = (action.message for action in answers if isinstance(action, Send))
-    event = wire.event_of(over_the_wire(welcome), epoch="epoch-1", at_ns=int(UP * 1e9))
+    event = wire.event_of(over_the_wire(welcome), at_ns=int(UP * 1e9))
     assert isinstance(event, WelcomeReceived)
     agent, _ = session.step(agent, event)
     assert agent.state is session.State.LIVE
@@ -205,7 +204,7 @@ def received(
         if isinstance(action, SendSchema):
             request.schema.CopyFrom(spool.schema(action.schema) or pb.Schema())
         elif isinstance(action, SendBatch):
-            request.batch.CopyFrom(spool.batch(action.seq, wire.LANES[action.lane]) or pb.Batch())
+            request.batch.CopyFrom(spool.batch(action.number, wire.LANES[action.lane]) or pb.Batch())
         there, done = ingest.step(there, said(request), at)
     (append,) = (action for action in done if isinstance(action, Append))
     return there, append

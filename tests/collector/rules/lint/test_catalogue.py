@@ -22,6 +22,9 @@ czuwak_agent_probe_no_data gauge collector
 czuwak_agent_reconnects_total counter
 czuwak_agent_spool_batches gauge
 czuwak_agent_spool_bytes gauge
+czuwak_agent_spool_disk_batches gauge
+czuwak_agent_spool_disk_bytes gauge
+czuwak_agent_spool_disk_ok gauge
 czuwak_agent_textfile_refused gauge file
 czuwak_agent_uplink_connected gauge
 node_power_supply_charge_full gauge power_supply
