@@ -149,6 +149,21 @@ def paid(url: str, rule: str) -> dict[str, Paid]:
     return found
 
 
+def tickets_by_rule(url: str) -> dict[str, int]:
+    """Rule's name -> tickets it ever opened."""
+    with closing(open_store(url)) as store, store.read() as conn:
+        query = sa.select(t.ticket.c.rule_name, sa.func.count()).group_by(t.ticket.c.rule_name)
+        return {str(rule): int(count) for rule, count in conn.execute(query)}
+
+
+def opened(url: str, rule: str) -> list[tuple[str, float]]:
+    """Host and the time of its ticket, for one rule, oldest first."""
+    with closing(open_store(url)) as store, store.read() as conn:
+        c = t.ticket.c
+        query = sa.select(c.host, c.created_at).where(c.rule_name == rule).order_by(c.created_at)
+        return [(host or "", float(at)) for host, at in conn.execute(query)]
+
+
 def judge(owed: Owed, held: Mapping[str, Paid], *, hold: float = 0.0, until: float | None = None) -> Verdict:
     """Exactly one occurrence an owed episode; one that ended or was confirmed too late may have one or none.
 

@@ -6,14 +6,19 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from collector.bench import identities
 from collector.ingest import ca
 from collector.store import open_store
+from czuwak.v1 import query_pb2
+from czuwak.v1.query_pb2_grpc import QueryServiceStub
 from tests.chaos import ledger
 from tests.e2e.plant import BIN, Plant, listens, ports, until
 
@@ -31,6 +36,7 @@ groups:
         labels: {severity: warning}
         annotations: {summary: "long over {{ $value }}"}
 """
+T = TypeVar("T")
 HELD = 8.0  # what an episode lasts at the live edge before BenchHeld owes its ticket: `for`, a round, an evaluation
 
 _CONFIG = """\
@@ -133,6 +139,33 @@ class Site(Plant):
     def owed(self) -> ledger.Owed:
         """All that the swarms wrote down."""
         return ledger.read(tuple(self.book.iterdir()))
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of one of the ingest process' own metrics, read at its local socket."""
+        text = self._ask(lambda stub: stub.Metrics(query_pb2.MetricsRequest(), timeout=20)).text_format.decode()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def streams(self) -> int:
+        """Agents connected now."""
+        return int(self.metric("czuwak_collector_streams"))
+
+    def missed(self) -> int:
+        """Evaluations that came too late, of all rules."""
+        answer = self._ask(lambda stub: stub.ListRules(query_pb2.ListRulesRequest(), timeout=20))
+        return sum(int(group.missed) for group in answer.groups)
+
+    def tickets_by_rule(self) -> dict[str, int]:
+        """How many tickets each rule has, whatever their state."""
+        return ledger.tickets_by_rule(self.url_of_database)
+
+    def _ask(self, question: Callable[[QueryServiceStub], T]) -> T:
+        with grpc.insecure_channel(f"unix:{self.folder}/run/query.sock") as channel:
+            return question(QueryServiceStub(channel))
 
     def close(self) -> None:
         for swarm in self.swarms:
