@@ -144,9 +144,11 @@ class WebConfig:
 
 @dataclass(frozen=True, slots=True)
 class CaConfig:
-    """The embedded certificate authority."""
+    """The certificate authority, our own or the company's (`czuwak init --ca-cert`)."""
 
     dir: Path = _key(Path("ca"), _path, "key and certificate, readable by the collector alone")
+    agent_certificates: float = _key(30 * 86400.0, _duration, "life of an agent's certificate; renewed at its half")
+    server_certificates: float = _key(90 * 86400.0, _duration, "life of the listeners' certificate; renewed by itself")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +297,7 @@ def _from_text(text: str, f: Field[Any]) -> Any:
 def _toml(f: Field[Any]) -> str:
     plain = _plain(f.default)
     if f.metadata["reader"] is _duration:
-        return f'"{plain:g}s"'
+        return f'"{plain / 86400:g}d"' if plain > 86400 else f'"{plain:g}s"'
     if isinstance(plain, bool):
         return str(plain).lower()
     if isinstance(plain, list):

@@ -124,6 +124,8 @@ def run_ingest(config: Config) -> int:
         query_socket=config.ingest.query_socket,
         snapshot=config.ingest.snapshot,
         ca_dir=config.ca.dir,
+        agent_certificates=config.ca.agent_certificates,
+        server_certificates=config.ca.server_certificates,
         database=config.database.url,
         interval=config.ingest.interval,
         offline_after=config.ingest.offline_after,

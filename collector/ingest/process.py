@@ -29,6 +29,7 @@ from collector.ingest.demand import wants
 from collector.ingest.engine import Engine, retention_for
 from collector.ingest.errors import ListenError
 from collector.ingest.events import Terms
+from collector.ingest.presented import Presented
 from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.metrics import Metrics
@@ -46,6 +47,7 @@ from collector.store.schema import open_store
 from collector.tickets.desk import Policy as DeskPolicy
 from czuwak.v1 import enrollment_pb2, enrollment_pb2_grpc, ingest_pb2, ingest_pb2_grpc, query_pb2_grpc
 
+CERTIFICATES = "\0certificates"  # no host: what we tell of our own certificates
 LOOK_SECONDS = 1.0  # between two looks at revocations and deadlines
 _WORKERS = 4
 _GRACE = 2.0
@@ -76,6 +78,8 @@ class IngestSettings:
     evaluation_interval: float = 1.0
     unknown_after: float = 90.0
     snapshot: Path | None = None
+    agent_certificates: float = ca.AGENT_SECONDS
+    server_certificates: float = ca.SERVER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,9 @@ async def serve(
 async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: DeskPolicy) -> AsyncIterator[Ingest]:
     """The whole process while the block runs. Raises CaError, ListenError, StoreError, RuleFileError."""
     groups = tuple(load_rules())
-    authority = ca.load(settings.ca_dir)
+    authority = ca.load(
+        settings.ca_dir, agent_seconds=settings.agent_certificates, server_seconds=settings.server_certificates
+    )
     store = open_store(settings.database)
     now = SteadyClock(time.time, time.monotonic)
     metrics = Metrics()
@@ -172,8 +178,11 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
         )
         loop = asyncio.get_running_loop()
         custody.lost = lambda gone: _later(loop, partial(servicer.cut, gone))
-        bound = await _listen(stack, settings, authority, servicer, engine, store, worker, now, metrics)
-        tending = asyncio.create_task(_tend(servicer))
+        presented = Presented(authority, names(settings), now)
+        bound = await _listen(stack, settings, authority, presented, servicer, engine, store, worker, now, metrics)
+        ends = partial(_tell_ends, presented, engine, metrics, custody.name)
+        ends()
+        tending = asyncio.create_task(_tend(servicer, presented, ends))
         stack.push_async_callback(_finish, servicer, tending)
         log.info("Agents are served on port %d.", bound.port, extra={"action": "serving"})
         yield Ingest(bound, engine, servicer, metrics, load_rules, tending)
@@ -224,6 +233,7 @@ async def _listen(
     stack: contextlib.AsyncExitStack,
     settings: IngestSettings,
     authority: ca.Authority,
+    presented: Presented,
     servicer: service.IngestServicer,
     engine: Engine,
     store: Store,
@@ -231,11 +241,7 @@ async def _listen(
     now: Callable[[], float],
     metrics: Metrics,
 ) -> Bound:
-    certificate = authority.server_certificate(names(settings), now())
-    metrics.certificate_end.labels("server").set(certificate.not_after)
-    metrics.certificate_end.labels("authority").set(authority.not_after)
-    pair = [(certificate.key_pem, certificate.chain_pem)]
-    mutual = grpc.ssl_server_credentials(pair, authority.ca_pem, require_client_auth=True)
+    mutual = presented.credentials(mutual=True)
     agents = grpc.aio.server(options=service.OPTIONS)
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, agents)
     port = await _start(stack, agents, settings.listen, mutual, ingest_pb2.DESCRIPTOR.services_by_name)
@@ -245,7 +251,7 @@ async def _listen(
         store=store, authority=authority, advertise=advertise, worker=worker, now=now, metrics=metrics
     )
     enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(enroller, joiners)
-    plain = grpc.ssl_server_credentials(pair)
+    plain = presented.credentials(mutual=False)
     services = enrollment_pb2.DESCRIPTOR.services_by_name
     enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
     preview = Preview()  # its helper starts with the first typed expression
@@ -316,10 +322,18 @@ def _later(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(work)
 
 
-async def _tend(servicer: service.IngestServicer) -> None:
+def _tell_ends(presented: Presented, engine: Engine, metrics: Metrics, collector: str) -> None:
+    for name, end in presented.ends.items():
+        metrics.certificate_end.labels(name).set(end)
+    engine.describe(CERTIFICATES, "", presented.series(collector))
+
+
+async def _tend(servicer: service.IngestServicer, presented: Presented, renewed: Callable[[], None]) -> None:
     looks_per_beat = max(1, round(BEAT / LOOK_SECONDS))
     for look in itertools.count(1):
         await servicer.tend()
+        if presented.renew():
+            renewed()
         if look % looks_per_beat == 0:
             await servicer.guard()
         await asyncio.sleep(LOOK_SECONDS)

@@ -43,7 +43,7 @@ def _lines(name: str) -> list[str]:
 
 def _metric(line: str) -> Metric:
     name, kind, *labels = line.split()
-    own = name in OWN or name.startswith("czuwak_collector_")
+    own = name in OWN or name.startswith(("czuwak_collector_", "czuwak_certificate_"))
     stamped: frozenset[str] = frozenset() if own else STAMPED
     always = frozenset(label for label in labels if not label.endswith("?"))
     if name in OWN:

@@ -35,8 +35,11 @@ node_systemd_unit_state gauge name state type?
 COLLECTOR = """
 ALERTS gauge alertname alertstate
 ALERTS_FOR_STATE gauge alertname
+czuwak_certificate_expiry_timestamp_seconds gauge certificate collector?
 czuwak_collector_rule_failing gauge group rule
+czuwak_host_certificate_expiry_timestamp_seconds gauge
 czuwak_host_clock_offset_seconds gauge
+czuwak_host_duplicate_identity gauge
 czuwak_host_presence gauge state
 """
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+")
