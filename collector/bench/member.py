@@ -61,6 +61,7 @@ class Member:
     replay: dict[int, float] = field(default_factory=dict)
     acked: set[int] = field(default_factory=set)
     dropped: int = 0
+    gone: set[int] = field(default_factory=set)  # their numbers
     credits: int = 0
     due: float = 0.0  # of the next crossing
     calmed: bool = False
@@ -122,16 +123,26 @@ class Member:
             if entry.taken_ns >= oldest:
                 break
             gone.append(seq)
-        lost = 0
+        lost = {seq for seq in gone if seq not in self.acked}
         for seq in gone:
             del self.entries[seq]
-            lost += seq not in self.acked
             self.acked.discard(seq)
             self.live.pop(seq, None)
             self.replay.pop(seq, None)
+        self._lose(lost)
+
+    def _lose(self, lost: set[int]) -> None:
         if lost:
-            self.dropped += lost
-            self.note("dropped", count=lost)
+            self.gone |= lost
+            self.dropped += len(lost)
+            self.note("dropped", count=len(lost))
+
+    def lost_before(self, seq: int) -> int:
+        """So many numbers right before this one will never come."""
+        low = seq
+        while low - 1 in self.gone:
+            low -= 1
+        return seq - low
 
     # --- a stream ---
 
@@ -222,7 +233,6 @@ class Member:
         self.replay.pop(seq, None)
         if final:
             self.entries.pop(seq, None)
-            self.dropped += 1
-            self.note("dropped", count=1)
+            self._lose({seq})
         else:
             self.waiting = deque(sorted((*self.waiting, seq)))

@@ -197,7 +197,7 @@ class Agent:
         batch = pb.Batch(
             epoch=self._epoch, seq=entry.seq, boottime_ns=entry.taken_ns, lane=lane, boot_id="bench",
             schema_hash=self._setting.rounds.made.hash, values=self._setting.rounds.values(entry.seq, entry.level),
-            wall_ns=time.time_ns() - (boottime_ns() - entry.taken_ns),
+            wall_ns=time.time_ns() - (boottime_ns() - entry.taken_ns), lost_before=self.member.lost_before(entry.seq),
         )  # fmt: skip
         self._outbox.put_nowait(pb.StreamRequest(batch=batch))
 

@@ -161,6 +161,7 @@ def test_what_is_older_than_the_memory_is_counted_if_nobody_had_acknowledged_it(
     assert one.dropped == 1
     assert notes == [("dropped", {"count": 1})]
     assert one.oldest() == 3
+    assert [one.lost_before(seq) for seq in (2, 3, 4)] == [0, 1, 0]
 
 
 def test_a_final_refusal_is_a_loss_and_another_waits() -> None:
