@@ -3,9 +3,7 @@
 Everybody else hands it work through a queue; nothing but the commit touches a database, no other thread the head.
 """
 
-import contextlib
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +18,7 @@ from collector.ingest import demand
 from collector.ingest.columns import Columns
 from collector.ingest.events import Acked, Append, Mark, Waiting
 from collector.ingest.hindsight import Found, Hindsight
+from collector.ingest.inbox import Inbox
 from collector.ingest.snapshot import Snapshot
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -106,7 +105,7 @@ class Engine(threading.Thread):
         self._clock = clock
         self._metrics = metrics
         self._tick = tick
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._stopping = threading.Event()
         self._times = _Times()
         self._wants = wants
@@ -121,7 +120,7 @@ class Engine(threading.Thread):
     @property
     def full(self) -> bool:
         """Whether senders should wait: the inbox is at its bound."""
-        return self._inbox.qsize() >= MAX_INBOX
+        return len(self._inbox) >= MAX_INBOX
 
     def append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
         """Takes one batch; `acked` is called in this thread once its evaluation has committed."""
@@ -149,13 +148,13 @@ class Engine(threading.Thread):
         if self._stopping.is_set():
             future.set_exception(EngineStoppedError("The engine has stopped."))
         else:
-            self._inbox.put(partial(self._answer, future, work))
+            self._inbox.put(partial(self._answer, future, work), urgent=True)
         return future
 
     def stop(self, timeout: float = 10.0) -> None:
         """Evaluates what is in the inbox once more, acks, ends the thread."""
         self._stopping.set()
-        self._inbox.put(lambda: None)
+        self._inbox.hurry()
         if self.is_alive():
             self.join(timeout)
 
@@ -175,15 +174,15 @@ class Engine(threading.Thread):
             self._guarded("snapshot", partial(self._snapshot.finish, self._head, self._now()))
 
     def _drain(self, patience: float) -> None:
-        """Works off the inbox, waiting `patience` seconds for the first piece; never longer than one tick in all."""
+        """Works off the inbox, waiting at most `patience` seconds before; never longer than one tick in all."""
+        if patience > 0:
+            self._inbox.wait(min(patience, UPKEEP))
         until = self._clock() + self._tick
-        with contextlib.suppress(queue.Empty):
-            work = self._inbox.get(timeout=min(patience, UPKEEP)) if patience > 0 else self._inbox.get_nowait()
-            while True:
-                self._guarded("inbox", work)
-                if self._clock() >= until:
-                    return
-                work = self._inbox.get_nowait()
+        while (work := self._inbox.take()) is not None:
+            self._guarded("inbox", work)
+            if self._clock() >= until:
+                self._inbox.hurry()
+                return
 
     def _turn(self) -> None:
         now = self._now()
@@ -407,7 +406,7 @@ class Engine(threading.Thread):
     def _measure(self) -> None:
         stats, m = self._head.stats, self._metrics
         own = sum(bool(state.own) for state in self._state.hosts.values())
-        m.inbox.set(self._inbox.qsize())
+        m.inbox.set(len(self._inbox))
         m.waiting.set(len(self._state.waiting))
         m.head_hosts.set(max(0, stats.hosts - own))
         m.head_series.set(stats.series)
