@@ -13,6 +13,7 @@ from collector import serve
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.ingest import ca
+from collector.intake import Intake
 from collector.setup import hash_password
 from collector.store import Store, StoreError, api_tokens, hosts, tokens, users
 
@@ -159,9 +160,12 @@ def host_list(args: argparse.Namespace, _: Config, store: Store) -> int:
 
 def host_end(args: argparse.Namespace, _: Config, store: Store) -> int:
     """Retire or revoke a host; its stream is cut within two seconds."""
-    end: Callable[..., bool] = hosts.revoke if args.end == "revoke" else hosts.retire
-    with store.write() as conn:
-        done = end(conn, args.id, time.time())
+    at = time.time()
+    if args.end == "retire":  # what rules opened about it is closed with it
+        done = Intake(store).retire(args.id, at)
+    else:
+        with store.write() as conn:
+            done = hosts.revoke(conn, args.id, at)
     return _done(
         done, f"host {args.id}: {args.end}d", f"no host in service has the id {args.id}; see `czuwak host list`"
     )

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -21,11 +21,13 @@ from collector.tickets.desk import DEFAULT_POLICY, Close, Nothing, Open, Place, 
 from collector.tickets.entry import Change, Entry, EntryKind
 from collector.tickets.errors import Conflict, Invalid, NotAllowed, NotFound
 from collector.tickets.priority import priority
+from collector.tickets.text import NAME, line
 from collector.tickets.ticket import Actor, NewTicket, Ticket
 
 __all__ = ["Actor", "Conflict", "Intake", "Invalid", "NotAllowed", "NotFound", "Policy", "Scope"]
 
 ATTEMPTS = 5
+SILENCE = ("HostSilent", "HostNotBack")  # rules whose tickets a late goodbye explains
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -91,6 +93,17 @@ class Intake:
         Raises NotFound, Conflict where `version` is not the current one, NotAllowed, StoreError.
         """
         return self._run(lambda conn: _act(conn, number, actions, actor, self._policy, at, version, scope))
+
+    def late_notice(self, host_id: str, reason: str, at: float) -> list[str]:
+        """A silence was explained at the host's return: close the rules' tickets about it; the numbers.
+
+        The episode stays spent: its recovery, which follows, finds nothing to do.
+        """
+        return self._run(lambda conn: _late_notice(conn, host_id, reason, at))
+
+    def retire(self, host_id: str, at: float) -> bool:
+        """Take a host out of service and close what rules opened about it; False where none is in service."""
+        return self._run(lambda conn: _retire(conn, host_id, at))
 
     def settle(self, at: float) -> list[str]:
         """Close what recovered long enough ago and nobody touched; the numbers. For the worker's tick."""
@@ -343,6 +356,28 @@ def _only_open_one(conn: Connection, change: Change) -> None:
 def _seen(conn: Connection, actor: Actor, ticket_id: int, event_id: int) -> None:
     if actor.human and actor.id is not None:
         tickets.mark_read(conn, actor.id, ticket_id, event_id)
+
+
+def _late_notice(conn: Connection, host_id: str, reason: str, at: float) -> list[str]:
+    found = [ticket for ticket in tickets.open_by_rules(conn, host_id, SILENCE) if ticket.open]
+    return _close_all(conn, found, {"reason": "late_notice", "absence": line(reason, NAME)}, at)
+
+
+def _retire(conn: Connection, host_id: str, at: float) -> bool:
+    if not hosts.retire(conn, host_id, at):
+        return False
+    hosts.add_host_event(conn, host_id, at, "retired")
+    _close_all(conn, tickets.open_by_rules(conn, host_id, None), {"reason": "retired"}, at)
+    return True
+
+
+def _close_all(conn: Connection, found: Sequence[Ticket], why: Mapping[str, object], at: float) -> list[str]:
+    for ticket in found:
+        change = desk.close(ticket, why, at)
+        _write(conn, change, None, at, source="system", source_key=None)
+        _log.info("A ticket was closed.", extra={"action": f"ticket.{why['reason']}", "ticket": ticket.number})
+    tickets.touch_queue(conn, (ticket.company for ticket in found))
+    return [ticket.number for ticket in found]
 
 
 def _settle(conn: Connection, policy: Policy, at: float) -> list[str]:

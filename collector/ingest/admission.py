@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collector.alerts.alert import Alert
+from collector.ingest.arrival import NOTHING_TOLD, Arrival, arrived
 from collector.ingest.facts import facts_of
 from collector.ingest.peer import Peer
 from collector.store import certificates, hosts, machines
@@ -36,6 +37,7 @@ class Session:
     foreign: bool = False
     first: bool = False
     alerts: Sequence[Alert] = ()  # the host's, as they stood when this collector got it
+    arrival: Arrival = NOTHING_TOLD
 
 
 def admitted(store: Store, peer: Peer) -> hosts.Host | Refusal:
@@ -56,6 +58,7 @@ def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float, *, collec
     with store.write() as conn:
         if machines.foreign(conn, peer.agent_id, fingerprint):
             return Session(foreign=True, first=machines.mark_duplicate(conn, peer.agent_id, at))
+        before = hosts.host(conn, peer.agent_id, None)
         gen = hosts.open_session(
             conn,
             peer.agent_id,
@@ -67,7 +70,8 @@ def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float, *, collec
         )
         if gen:
             certificates.use(conn, peer.serial, at)
-        return Session(gen, alerts=alerts_by_host(conn, peer.agent_id))
+        arrival = arrived(conn, before, gen, hello, at) if gen and before is not None else NOTHING_TOLD
+        return Session(gen, alerts=alerts_by_host(conn, peer.agent_id), arrival=arrival)
 
 
 def copied(store: Store, peer: Peer, at: float) -> Session:

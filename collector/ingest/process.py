@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.metrics import Metrics
 from collector.presence import Policy as PresencePolicy
+from collector.presence.hours import Hours
 from collector.query.preview import Preview
 from collector.query.service import QueryServicer
 from collector.rules.errors import RuleFileError
@@ -75,6 +76,8 @@ class IngestSettings:
     rewind_seconds: float = 1800.0
     offline_after: float = 90.0
     start_grace: float = 60.0
+    kiosk_hours: Hours = field(default_factory=Hours)
+    timezone: str = "UTC"
     evaluation_interval: float = 1.0
     unknown_after: float = 90.0
     snapshot: Path | None = None
@@ -157,12 +160,25 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
         stack.callback(store.close)
         worker = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="database"))
         seen = custody.enter()
+        intake = Intake(store, policy)
         stack.callback(_leave, custody)
-        engine = make_engine(
-            settings, groups, Intake(store, policy), now, metrics, custody, seen, partial(_write_missed, store)
+        engine = make_engine(settings, groups, intake, now, metrics, custody, seen, partial(_write_missed, store))
+        presence = PresencePolicy(
+            silence=settings.offline_after,
+            grace=settings.start_grace,
+            quiet=max(settings.offline_after / 2, 3 * settings.interval),
+            kiosk=settings.kiosk_hours,
+            zone=settings.timezone,
         )
-        presence = PresencePolicy(silence=settings.offline_after, grace=settings.start_grace)
-        attendance = Attendance(store, presence, engine.describe, now, custody.collector)
+        attendance = Attendance(
+            store,
+            presence,
+            engine.describe,
+            time.monotonic,
+            custody.collector,
+            name=custody.name,
+            excuse=intake.late_notice,
+        )
         attendance.load()
         engine.start()
         stack.push_async_callback(asyncio.to_thread, engine.stop)

@@ -11,6 +11,7 @@ import grpc
 
 from collector.ingest import admission
 from collector.ingest.acks import Acks
+from collector.ingest.arrival import told_by
 from collector.ingest.attendance import Attendance, Seen, identity_of
 from collector.ingest.custody import Custody
 from collector.ingest.engine import Engine
@@ -141,7 +142,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             self._attendance.trouble(error)
         else:
             self._looks += 1
-            self._apply(seen)
+            await self._apply(seen)
         due = self._attendance.take()
         try:
             await self._database(partial(self._attendance.write, due))
@@ -217,8 +218,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         log.warning("A stream was refused: %s", detail, extra={"action": "stream_refused", "reason": reason})
         await context.abort(grpc.StatusCode[code], detail)
 
-    def _apply(self, seen: Seen) -> None:
-        for host in self._attendance.judge(seen):
+    async def _apply(self, seen: Seen) -> None:
+        judgement = self._attendance.judge(seen)
+        for host in judgement.gone:
             self._engine.forget(host)
             self._books.pop(host, None)
         for link in tuple(self._links):
@@ -228,6 +230,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 link.feed(Revoked("This identity was revoked."))
             elif now != link.session.identity:
                 link.feed(Drained())  # company, site or class changed: the next stream is stamped with the new ones
+        try:
+            won = await self._database(partial(self._attendance.claim, judgement.claims)) if judgement.claims else {}
+        except StoreError as error:
+            self._attendance.trouble(error)
+        else:
+            self._attendance.settle(won, judgement.claims)
 
     # --- what sessions want done ---
 
@@ -249,20 +257,22 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if link.session.phase is Phase.CLOSED:
             return  # it was sent away while the database worked
         self._take_over(link)
-        absence = pb.GoingAwayReason.Name(hello.last_absence.reason) if _known(hello.last_absence.reason) else ""
-        reason = absence.removeprefix("GOING_AWAY_REASON_").lower()
-        self._attendance.welcomed(link.session.identity, gen, reason, hello.last_absence.clean)
+        slept = told_by(hello, self._now()).suspended
+        self._attendance.welcomed(link.session.identity, gen, opened.arrival, slept=slept)
         self._attendance.certificate(link.peer.agent_id, link.peer.not_after)
         link.feed(Opened(gen))
 
     async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
         if await self._speaks_twice(link, hello):
             return await self._database(partial(admission.copied, self._store, link.peer, self._now()))
-        return await self._database(
-            partial(
-                admission.open_session, self._store, link.peer, hello, self._now(), collector=self._custody.collector
-            )
-        )
+        return await self._database(partial(self._session, link.peer, hello))
+
+    def _session(self, peer: Peer, hello: pb.Hello) -> admission.Session:
+        """What the Hello explains is committed before the agent is welcomed and forgets its record."""
+        opened = admission.open_session(self._store, peer, hello, self._now(), collector=self._custody.collector)
+        if opened.arrival.late:
+            self._attendance.excuse(peer.agent_id, opened.arrival.account.reason)
+        return opened
 
     async def _speaks_twice(self, link: Link, hello: pb.Hello) -> bool:
         """Whether the agent's older stream is of another boot and still says something.
@@ -318,6 +328,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     def _beat(self, link: Link, beat: Beat) -> None:
         if beat.offset is not None:
             self._attendance.offset(link.peer.agent_id, beat.offset)
+        if beat.heartbeat is not None and beat.heartbeat.suspended_ns > 0:
+            self._attendance.beat(link.peer.agent_id, beat.heartbeat.suspended_ns / 1e9)
 
     def _lost(self, link: Link, lost: Lost) -> None:
         self._losses.tell(link.peer.agent_id, link.session.gen, lost.epoch, lost.total)
@@ -346,7 +358,3 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-
-def _known(reason: int) -> bool:
-    return reason in pb.GoingAwayReason.values()

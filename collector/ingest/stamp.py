@@ -30,13 +30,11 @@ RESERVED_METRICS = frozenset(
         "ALERTS_FOR_STATE",
         "up",
         "czuwak_certificate_expiry_timestamp_seconds",
-        "czuwak_host_certificate_expiry_timestamp_seconds",
-        "czuwak_host_clock_offset_seconds",
-        "czuwak_host_duplicate_identity",
-        "czuwak_host_presence",
+        "czuwak_outage_hosts",
     }
 )
 
+_OURS = ("czuwak_collector_", "czuwak_host_")
 # No colon: names with one belong to recording rules, and an agent must not be able to forge those.
 _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -125,7 +123,7 @@ def _stamped_or_none(series: pb.Series, identity: Identity) -> Labels | None:
 def _stamp_one(series: pb.Series, identity: dict[str, str]) -> Labels:
     if not _METRIC.fullmatch(series.name) or len(series.name) > MAX_NAME_BYTES:
         raise _bad(f"{_shown(series.name)} is not a metric name.")
-    if series.name in RESERVED_METRICS or series.name.startswith("czuwak_collector_"):
+    if series.name in RESERVED_METRICS or series.name.startswith(_OURS):
         raise _bad(f"The metric name {series.name} is the collector's own.")
     if len(series.labels) > MAX_LABELS:
         raise PayloadError(pb.NACK_REASON_QUOTA, f"{series.name} has more than {MAX_LABELS} labels.")

@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from collector.presence.hours import Hours
+
+SITE_OUTAGE = "site outage"
+WIDE_OUTAGE = "wide outage"
+OUTAGES = (SITE_OUTAGE, WIDE_OUTAGE)
+PATIENT = ("workstation", "laptop")  # may go and come as they like: their silence alone is nobody's ticket
+
 
 class Presence(StrEnum):
     """Where a host stands; the values are kept in the database and are the metric's `state` label."""
@@ -33,6 +40,11 @@ class Policy:
     silence: float = 90.0  # after a stream ended without a word
     grace: float = 60.0  # after our own start or trouble, before any silence counts
     backlog: float = 900.0  # from Welcome to the first fresh sample while the stream is open
+    quiet: float = 45.0  # without a sample for this long a host counts as silent where others are overdue
+    together: float = 300.0  # silences that began within this belong together
+    blind: float = 300.0  # our own trouble longer than this is worth a ticket
+    kiosk: Hours = field(default_factory=Hours)  # when a kiosk must be there
+    zone: str = "UTC"  # whose working days count
     # A planned absence after which the host should be back, by class and reason. No row: it may stay away.
     planned: Mapping[tuple[str, str], float] = field(
         default_factory=lambda: {
@@ -74,6 +86,25 @@ class DeadlinePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class OutageDeclared:
+    """Too many of its site (or of all) are silent with it: it is not this host's own trouble."""
+
+    reason: str = SITE_OUTAGE
+
+
+@dataclass(frozen=True, slots=True)
+class OutageOver:
+    """The others have returned; this one has not, and its silence counts from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """The time that decides went by so many seconds more, or less, than passed: what was left stays left."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorStarted:
     """We start, or can see again after trouble of our own."""
 
@@ -83,4 +114,15 @@ class Retired:
     """A person took the host out of service."""
 
 
-Event = Welcomed | LiveBatch | StreamEnded | SaidGoodbye | DeadlinePassed | CollectorStarted | Retired
+Event = (
+    Welcomed
+    | LiveBatch
+    | StreamEnded
+    | SaidGoodbye
+    | DeadlinePassed
+    | OutageDeclared
+    | OutageOver
+    | ClockJumped
+    | CollectorStarted
+    | Retired
+)

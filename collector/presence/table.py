@@ -6,10 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from collector.presence.states import (
+    OUTAGES,
+    PATIENT,
+    ClockJumped,
     CollectorStarted,
     DeadlinePassed,
     Event,
     LiveBatch,
+    OutageDeclared,
+    OutageOver,
     Policy,
     Presence,
     Retired,
@@ -26,9 +31,9 @@ def step(standing: Standing, event: Event, at: float, *, class_: str, policy: Po
     return row(standing, event, at, class_, policy) if row else standing
 
 
-def explanation(reason: str, clean: bool) -> str:
-    """What an absence told at the return says about it: a planned one's reason, else nothing."""
-    return reason if clean and reason not in ("", "unspecified") else ""
+def serverlike(class_: str) -> bool:
+    """Whether silence of this class is a ticket; a class nobody knows is treated as a server."""
+    return class_ not in PATIENT
 
 
 def _catching_up(_: Standing, __: Event, at: float, ___: str, policy: Policy) -> Standing:
@@ -43,9 +48,13 @@ def _still_online(standing: Standing, _: Event, __: float, ___: str, ____: Polic
     return standing if standing.deadline is None else replace(standing, deadline=None)
 
 
-def _silence_begins(standing: Standing, _: Event, at: float, __: str, policy: Policy) -> Standing:
+def _silence_begins(standing: Standing, _: Event, at: float, class_: str, policy: Policy) -> Standing:
     """Nothing is concluded yet; a clock that already runs is not turned back."""
-    return replace(standing, deadline=min(at + policy.silence, standing.deadline or math.inf))
+    return replace(standing, deadline=min(_due(at, class_, policy), standing.deadline or math.inf))
+
+
+def _due(at: float, class_: str, policy: Policy) -> float:
+    return policy.kiosk.deadline(at, policy.silence) if class_ == "kiosk" else at + policy.silence
 
 
 def _away_planned(_: Standing, event: SaidGoodbye, at: float, class_: str, policy: Policy) -> Standing:
@@ -54,12 +63,16 @@ def _away_planned(_: Standing, event: SaidGoodbye, at: float, class_: str, polic
     return Standing(Presence.AWAY_PLANNED, event.reason, at, None if allowed is None else at + allowed)
 
 
-def _away_unexplained(standing: Standing, _: Event, at: float, __: str, ___: Policy) -> Standing:
+def _away_unexplained(standing: Standing, _: Event, at: float, class_: str, policy: Policy) -> Standing:
+    if class_ == "kiosk" and not policy.kiosk.inside(at):
+        return replace(standing, deadline=_due(at, class_, policy))
     overdue = standing.presence is Presence.AWAY_PLANNED
     return Standing(Presence.AWAY_UNEXPLAINED, f"not back after {standing.reason}" if overdue else "silent", at)
 
 
-def _not_known(_: Standing, __: Event, at: float, ___: str, policy: Policy) -> Standing:
+def _not_known(standing: Standing, __: Event, at: float, ___: str, policy: Policy) -> Standing:
+    if standing.reason in OUTAGES:
+        return standing  # our start does not end somebody else's outage
     return Standing(Presence.UNKNOWN, "collector started", at, at + policy.grace + policy.silence)
 
 
@@ -68,6 +81,20 @@ def _grace(standing: Standing, _: Event, at: float, __: str, policy: Policy) -> 
     if standing.deadline is None:
         return standing
     return replace(standing, deadline=max(standing.deadline, at + policy.grace + policy.silence))
+
+
+def _shifted(standing: Standing, event: ClockJumped, _: float, __: str, ___: Policy) -> Standing:
+    return standing if standing.deadline is None else replace(standing, deadline=standing.deadline + event.seconds)
+
+
+def _outage(_: Standing, event: OutageDeclared, at: float, __: str, ___: Policy) -> Standing:
+    return Standing(Presence.UNKNOWN, event.reason, at)
+
+
+def _alone_again(standing: Standing, _: Event, at: float, class_: str, policy: Policy) -> Standing:
+    if standing.reason not in OUTAGES:
+        return standing
+    return Standing(Presence.UNKNOWN, "others returned", at, _due(at, class_, policy))
 
 
 def _retired(_: Standing, __: Event, at: float, ___: str, ____: Policy) -> Standing:
@@ -88,6 +115,9 @@ TABLE: Mapping[tuple[Presence, type[Event]], Row] = {
     **{(state, StreamEnded): _silence_begins for state in _HERE},
     **{(state, CollectorStarted): _not_known for state in _HERE},
     (Presence.UNKNOWN, CollectorStarted): _not_known,
+    **{(state, ClockJumped): _shifted for state in (*_HERE, Presence.AWAY_PLANNED, Presence.UNKNOWN)},
+    **{(state, OutageDeclared): _outage for state in (*_HERE, Presence.UNKNOWN)},
+    (Presence.UNKNOWN, OutageOver): _alone_again,
     (Presence.AWAY_PLANNED, CollectorStarted): _grace,
     **{(state, DeadlinePassed): _away_unexplained for state in (*_HERE, Presence.AWAY_PLANNED, Presence.UNKNOWN)},
 }

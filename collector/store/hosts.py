@@ -290,7 +290,8 @@ def _lock(conn: Connection, ids: Iterable[str]) -> None:
 
 def retire(conn: Connection, host_id: str, at: float) -> bool:
     """Take a host out of service: it has no deadline, no session and no valid certificate any more."""
-    return _end(conn, host_id, at, {"retired_at": at, "revoked_at": sa.func.coalesce(t.host.c.revoked_at, at)})
+    values = {"retired_at": at, "revoked_at": sa.func.coalesce(t.host.c.revoked_at, at)}
+    return _end(conn, host_id, at, {**values, "presence": "retired", "presence_reason": "", "presence_since": at})
 
 
 def revoke(conn: Connection, host_id: str, at: float) -> bool:

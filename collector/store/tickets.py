@@ -30,6 +30,7 @@ __all__ = [
     "mark_read",
     "open_by_host",
     "open_by_key",
+    "open_by_rules",
     "queue_version",
     "related",
     "select_tickets",
@@ -160,6 +161,19 @@ def open_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
 def ended_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
     """The closed ticket of each dedup key with the newest episode, with evidence."""
     return _by_key(conn, keys, t.ticket.c.closed_at.is_not(None))
+
+
+def open_by_rules(conn: Connection, host_id: str, rules: Iterable[str] | None) -> list[Ticket]:
+    """Tickets of a host that our rules opened and that are not closed, locked; `rules` None is of every rule."""
+    c = t.ticket.c
+    mine = (c.host_id == host_id, c.closed_at.is_(None), c.dedup_key.is_not(None), c.source == Source.MONITORING.value)
+    named = sa.true() if rules is None else c.rule_name.in_(sorted(rules))
+    # The problem's episode is its lock: a rule that is about to write the same ticket waits, or is waited for.
+    keys = list(conn.scalars(sa.select(c.dedup_key).where(*mine, named)))
+    locked = sa.select(t.episode.c.dedup_key).where(t.episode.c.dedup_key.in_(keys)).order_by(t.episode.c.dedup_key)
+    conn.execute(locked.with_for_update())
+    query = select_tickets(c.evidence).where(*mine, named).order_by(c.id)
+    return [ticket_of(row) for row in conn.execute(query.with_for_update(of=t.ticket))]
 
 
 def settling(conn: Connection, before: float, *, limit: int = 200) -> list[Ticket]:

@@ -162,6 +162,11 @@ def settle(ticket: Ticket, policy: Policy, at: float) -> Decision:
     return Close(_close(ticket, at, entry))
 
 
+def close(ticket: Ticket, why: Mapping[str, object], at: float) -> Change:
+    """An open ticket ends because what it is about has been explained, or is of no interest any more."""
+    return _close(ticket, at, Entry(EntryKind.CLOSED, public=True, data=dict(why)))
+
+
 def _fired(
     event: AlertEvent, open_: Ticket | None, last: Ticket | None, policy: Policy, episode: int, place: Place
 ) -> Decision:

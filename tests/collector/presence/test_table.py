@@ -3,17 +3,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.presence import Policy, Presence, Standing, step
+from collector.presence.hours import parse
 from collector.presence.states import (
+    SITE_OUTAGE,
+    ClockJumped,
     CollectorStarted,
     DeadlinePassed,
     Event,
     LiveBatch,
+    OutageDeclared,
+    OutageOver,
     Retired,
     SaidGoodbye,
     StreamEnded,
     Welcomed,
 )
-from collector.presence.table import explanation
+from collector.presence.table import serverlike
 
 NOW = 1_800_000_000.0
 POLICY = Policy()
@@ -94,14 +99,63 @@ def test_a_retired_host_stays_so() -> None:
     assert after(retired, Welcomed(), LiveBatch(), DeadlinePassed(), CollectorStarted()) == retired
 
 
-def test_only_a_clean_absence_explains() -> None:
-    assert explanation("reboot", clean=True) == "reboot"
-    assert explanation("reboot", clean=False) == ""
-    assert explanation("unspecified", clean=True) == ""
+def test_the_silence_of_workstations_and_laptops_is_nobodys_ticket() -> None:
+    classes = ("server", "workstation", "laptop", "kiosk", "appliance")
+    assert [c for c in classes if serverlike(c)] == ["server", "kiosk", "appliance"]
+
+
+def test_a_kiosk_is_missed_in_its_hours_only() -> None:
+    hours = Policy(kiosk=parse("Mon-Fri 08:00-18:00", "Europe/Warsaw"))
+    friday_1830, monday_0800 = 1_800_034_200.0, 1_800_255_600.0
+    silent = step(ONLINE, StreamEnded(), friday_1830, class_="kiosk", policy=hours)
+    assert silent.deadline == monday_0800 + 90
+    early = Standing(Presence.ONLINE, "", NOW, friday_1830)  # a deadline of before, when the hours were others
+    late = step(early, DeadlinePassed(), friday_1830, class_="kiosk", policy=hours)
+    assert late == Standing(Presence.ONLINE, "", NOW, monday_0800 + 90)
+    down = step(silent, DeadlinePassed(), monday_0800 + 90, class_="kiosk", policy=hours)
+    assert down.presence is Presence.AWAY_UNEXPLAINED
+
+
+def test_in_an_outage_nobody_is_down_and_our_own_start_does_not_end_it() -> None:
+    struck = after(after(ONLINE, StreamEnded()), OutageDeclared())
+    assert struck == Standing(Presence.UNKNOWN, SITE_OUTAGE, NOW)
+    assert after(struck, CollectorStarted(), StreamEnded(), at=NOW + 500) == struck
+    assert after(struck, LiveBatch(), at=NOW + 500).presence is Presence.ONLINE
+
+
+def test_who_stays_away_when_the_others_are_back_has_its_ordinary_deadline() -> None:
+    struck = after(ONLINE, OutageDeclared())
+    alone = after(struck, OutageOver(), at=NOW + 600)
+    assert (alone.presence, alone.deadline) == (Presence.UNKNOWN, NOW + 690)
+    assert after(alone, DeadlinePassed(), at=NOW + 690).reason == "silent"
+    assert after(alone, OutageOver(), at=NOW + 700) == alone
+
+
+def test_a_host_that_has_its_ticket_keeps_it_in_an_outage() -> None:
+    down = after(after(ONLINE, StreamEnded()), DeadlinePassed(), at=NOW + 90)
+    assert after(down, OutageDeclared(), at=NOW + 91) == down
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_jump_of_the_clock_leaves_the_time_that_was_left(jump: float) -> None:
+    silent = after(ONLINE, StreamEnded())
+    assert after(silent, ClockJumped(jump)).deadline == NOW + 90 + jump
+    assert after(ONLINE, ClockJumped(jump)) == ONLINE
 
 
 events = st.sampled_from(
-    [Welcomed(), LiveBatch(), StreamEnded(), SaidGoodbye("shutdown"), SaidGoodbye("reboot"), CollectorStarted()]
+    [
+        Welcomed(),
+        LiveBatch(),
+        StreamEnded(),
+        SaidGoodbye("shutdown"),
+        SaidGoodbye("reboot"),
+        SaidGoodbye("user_pause", 60.0),
+        CollectorStarted(),
+        ClockJumped(1e6),
+        OutageDeclared(),
+        OutageOver(),
+    ]
 )
 
 

@@ -1,0 +1,42 @@
+"""One host as attendance keeps it in memory, and what is written about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collector.ingest.stamp import Identity
+from collector.presence import Standing
+from collector.presence.states import Event
+
+
+@dataclass(slots=True)
+class Member:
+    """One host: who it is, its session, where it stands, what its timeline last said. Times are the database's."""
+
+    identity: Identity
+    gen: int
+    standing: Standing
+    told: str
+    connected: bool = False
+    ours: bool = True  # False: another collector holds it and keeps its presence
+    seen: float = 0.0  # its last fresh sample or Hello
+    slept: float = 0.0  # seconds its boot has slept
+    crashes: tuple[tuple[float, bool], ...] = ()  # of the last week: when, and whether something else told it
+    days: int = 0  # working days away, as last described
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A conclusion about hosts as they are now: (host, session, standing) before, and the one event for all."""
+
+    event: Event
+    hosts: tuple[tuple[str, int, Standing], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One entry for a host's timeline."""
+
+    host: str
+    at: float
+    kind: str
+    detail: Mapping[str, object]
