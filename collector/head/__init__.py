@@ -7,7 +7,7 @@ from collector.head.demand import Want
 from collector.head.errors import HeadError, MatcherError, RecordError, UnknownSchemaError
 from collector.head.frame import Frame
 from collector.head.head import Head, HeadStats
-from collector.head.matcher import Match, Matcher
+from collector.head.matcher import Match, Matcher, compiled
 from collector.head.selection import Latest, Select, Selection, Windows
 from collector.head.slab import STALE
 from collector.head.symbols import Symbols
@@ -29,4 +29,5 @@ __all__ = [
     "UnknownSchemaError",
     "Want",
     "Windows",
+    "compiled",
 ]

@@ -222,6 +222,10 @@ class Head:
         values, times = latest.values[rows].tolist(), latest.times[rows].tolist()
         return list(zip(found.frame.labels(rows.tolist()), values, times, strict=True))
 
+    def breadth(self, matchers: Sequence[Matcher]) -> int:
+        """How many series have to be looked at to find those that all matchers accept; at least as many as those."""
+        return self._table.breadth(matchers, lambda index: self._at[index].rows)
+
     def select(self, matchers: Sequence[Matcher], start: float, end: float) -> Selection:
         """Series all matchers accept, samples in (start, end]; label columns are cached until series change."""
         key = tuple(matchers)

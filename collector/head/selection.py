@@ -164,6 +164,16 @@ class Selection:
         self._start = start
         self._end = end
 
+    @property
+    def place(self) -> Place:
+        """Where the samples are."""
+        return self._place
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """After the first time, up to the second."""
+        return self._start, self._end
+
     def latest(self) -> Latest:
         """The newest sample of each series; a marker or nothing in the span means not present. Read only."""
         return self._once(self._question, "latest", lambda: self._latest(self._end, self._look))
@@ -279,7 +289,7 @@ def _sealed(found: T) -> tuple[T, int]:
 
 
 def _look(plane: Plane, start: float, end: float) -> _Look:
-    return _looked(plane, start, _after(plane, end))
+    return _looked(plane, start, after(plane, end))
 
 
 def _looked(plane: Plane, start: Floats | float, high: Indices) -> _Look:
@@ -313,12 +323,12 @@ def _where(mask: NDArray[np.bool_], one: Latest, other: Latest) -> Latest:
 
 
 def _slots(plane: Plane, start: float, end: float) -> _Slots:
-    low, high = _after(plane, start), _after(plane, end)
+    low, high = after(plane, start), after(plane, end)
     counts = high - low
     width = int(counts.max(initial=0))
     if width == 0:
         return _Slots(low, counts, np.zeros((len(counts), 0)))
-    times = _slices(plane.slab.times, plane.blocks * plane.slab.slots + low, width)
+    times = slices(plane.slab.times, plane.blocks * plane.slab.slots + low, width)
     _pad(times, counts)
     return _Slots(low, counts, times)
 
@@ -334,13 +344,13 @@ def _windows(part: Part, slots: _Slots) -> Windows:
     width = slots.times.shape[1]
     if width == 0:
         return _nothing(len(part.base))
-    values = _slices(part.plane.slab.values, part.base + slots.low[part.block_of], width)
+    values = slices(part.plane.slab.values, part.base + slots.low[part.block_of], width)
     every = slots.counts[part.block_of]
     _pad(values, every)
     return Windows(values, every, slots.times, slots.counts, part.block_of, slots.memo)
 
 
-def _slices(rows: Floats, first: Indices, width: int) -> Floats:
+def slices(rows: Floats, first: Indices, width: int) -> Floats:
     """`width` numbers from each of these places on; one copy of adjoining memory each, not one look-up per number."""
     flat = rows.reshape(-1)
     kind = np.dtype((np.void, 8 * width))
@@ -362,7 +372,7 @@ def _pad(rows: Floats, counts: Indices) -> None:
         rows[short[behind], column] = last[behind]
 
 
-def _after(plane: Plane, at: float) -> Indices:
+def after(plane: Plane, at: float) -> Indices:
     """For each block the first slot later than `at`."""
     slab, blocks = plane.slab, plane.blocks
     low, high = slab.begin[blocks].astype(np.intp), slab.end[blocks].astype(np.intp)
@@ -379,7 +389,7 @@ def _after(plane: Plane, at: float) -> Indices:
 def _counted(plane: Plane, moments: Floats) -> Indices:
     """The same for many moments, which grow: each slot between them is asked once from which one on it counts."""
     slab, blocks, steps = plane.slab, plane.blocks, len(moments)
-    first, last = _after(plane, float(moments[0])), _after(plane, float(moments[-1]))
+    first, last = after(plane, float(moments[0])), after(plane, float(moments[-1]))
     low, high = int(first.min(initial=slab.slots)), int(last.max(initial=0))
     if low >= high:
         return np.broadcast_to(first, (steps, len(blocks)))

@@ -105,6 +105,15 @@ class SeriesTable:
             rows = rows[self._accepts(matcher, rows)]
         return self._frame(rows), rows
 
+    def breadth(self, matchers: Sequence[Matcher], rows_of_host: RowsOfHost) -> int:
+        """How many rows `find` goes through."""
+        local = [m for m in matchers if not self.host_sets.has(m.name)]
+        few = self._of_few_hosts([m for m in matchers if m not in local], rows_of_host) if not local else None
+        if few is not None:
+            return len(few)
+        rows = (self._rows_of[number] for number in self.own_sets.matching(local).tolist())
+        return sum(1 if isinstance(each, int) else len(each) for each in rows)
+
     def renew_symbols(self) -> None:
         """Start a new dictionary of the strings in use, when most of the old one is not."""
         if len(self.symbols) > 10_000 + 32 * (self.own_sets.live + self.host_sets.live):

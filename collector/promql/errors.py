@@ -16,3 +16,7 @@ class PlanError(PromqlError):
 
 class EvaluationError(PromqlError):
     """The data does not allow an answer, as in many-to-many matching."""
+
+
+class WorkError(EvaluationError):
+    """The evaluation would cost more than it may."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from collector.head import Frame, Select, Symbols
 from collector.labels import NAME, Labels
-from collector.promql.errors import EvaluationError
+from collector.promql.errors import EvaluationError, WorkError
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -66,10 +66,10 @@ class Meter:
     left: int
 
     def spend(self, values: int) -> None:
-        """Raises EvaluationError when the evaluation costs more than it may."""
+        """Raises WorkError when the evaluation costs more than it may."""
         self.left -= values
         if self.left < 0:
-            raise EvaluationError("the evaluation works on too many samples at once")
+            raise WorkError("the evaluation works on too many samples at once")
 
 
 @dataclass(frozen=True, slots=True)

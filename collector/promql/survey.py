@@ -9,6 +9,7 @@ from collector.promql.nodes import (
     Aggregate,
     Binary,
     Call,
+    Edge,
     Negate,
     Node,
     Number,
@@ -19,6 +20,9 @@ from collector.promql.nodes import (
     Subquery,
     operands,
 )
+
+Matchers = tuple[Matcher, ...]
+Span = tuple[float, float]  # after the first time, up to the second
 
 _SCALAR_CALLS = frozenset({"time", "scalar", "pi", "start", "end", "step", "range", "min_of", "max_of"})
 _MIRRORED = {
@@ -85,6 +89,15 @@ def metric_names(plan: Plan) -> frozenset[str]:
     return frozenset(m.value for m in found)
 
 
+def needs(plan: Plan, start: float, end: float, lookback: float) -> dict[Matchers, Span]:
+    """Which samples an evaluation from start to end reads: of the series these match, after one time up to another."""
+    found: dict[Matchers, Span] = {}
+    for matchers, low, high in _needs(plan.root, (start, end), (start, end), lookback):
+        known = found.get(matchers, (low, high))
+        found[matchers] = min(low, known[0]), max(high, known[1])
+    return found
+
+
 def threshold(plan: Plan) -> Comparison | None:
     """The first comparison with a literal, from left to right; None without any."""
     for node in nodes(plan.root):
@@ -137,3 +150,33 @@ def _restricted(node: Node, added: tuple[Matcher, ...]) -> Node:
         case Binary(left=left, right=right):
             return replace(node, left=_restricted(left, added), right=_restricted(right, added))
     return node
+
+
+def _needs(node: Node, span: Span, whole: Span, lookback: float) -> Iterator[tuple[Matchers, float, float]]:
+    """`span` is what this node is asked for, `whole` what the expression is."""
+    match node:
+        case Selector(matchers=matchers):
+            low, high = _moved(node, span, whole)
+            yield matchers, low - lookback, high
+        case Range(selector=selector, seconds=seconds):
+            low, high = _moved(selector, span, whole)
+            yield selector.matchers, low - max(seconds, lookback), high
+        case Subquery(operand=operand, seconds=seconds, step=step):
+            low, high = _moved(node, span, whole)
+            yield from _needs(operand, (low - seconds - step, high), whole, lookback)
+        case _:
+            for below in operands(node):
+                yield from _needs(below, span, whole, lookback)
+
+
+def _moved(node: Selector | Subquery, span: Span, whole: Span) -> Span:
+    match node.pinned:
+        case None:
+            low, high = span
+        case Edge.START:
+            low = high = whole[0]
+        case Edge.END:
+            low = high = whole[1]
+        case at:
+            low = high = at
+    return low - node.offset, high - node.offset

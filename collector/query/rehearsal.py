@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from collector.head import Head
-from collector.promql import Line, Plan, evaluate_range, plan
+from collector.promql import Line, Plan, WorkError, evaluate_range, plan
 from collector.rules.backtest import History, Report, aligned, backtest
 from collector.rules.check import check_text
 from collector.rules.errors import Mistake, RuleFileError
@@ -19,6 +19,7 @@ NAME = "rules"  # of the text, in messages
 STEP = 60.0
 BUDGET = 20.0  # seconds of one back-test
 _PIECE = 60  # steps taken from the engine at once; its own work gets its turn between two pieces
+_WORK = 20_000_000  # values that one piece may work on: a few tenths of a second
 _PATIENCE = 2.0  # seconds for one piece
 
 T = TypeVar("T")
@@ -67,17 +68,24 @@ def _bounded(text: str) -> None:
 def _history(call: Call) -> History:
     def lines(expression: str, start: float, end: float, step: float) -> Iterable[Line]:
         planned = plan(expression)
-        steps = round((end - start) / step) + 1
-        for first in range(0, steps, _PIECE):
-            last = min(first + _PIECE, steps) - 1
+        steps, first, piece = round((end - start) / step) + 1, 0, _PIECE
+        while first < steps:
+            last = min(first + piece, steps) - 1
             begin, until = start + first * step, start + last * step
-            yield from call(_work(planned, begin, until, step)).result(_PATIENCE)
+            try:
+                yield from call(_work(planned, begin, until, step)).result(_PATIENCE)
+            except WorkError:
+                if piece == 1:
+                    raise
+                piece = max(1, piece // 4)  # the engine is held for less at once
+            else:
+                first = last + 1
 
     return lines
 
 
 def _work(planned: Plan, start: float, end: float, step: float) -> Callable[[Head, Schedule, float], list[Line]]:
-    return lambda head, _schedule, _now: evaluate_range(planned, head.select, start, end, step)
+    return lambda head, _schedule, _now: evaluate_range(planned, head.select, start, end, step, budget=_WORK)
 
 
 def _response(report: Report) -> pb.BacktestResponse:

@@ -1,9 +1,14 @@
-"""QueryService: live values for the web. Every answer is worked out in the engine's thread, in bounded pieces."""
+"""QueryService: live values for the web.
+
+Our own expressions are worked out in the engine's thread, in bounded pieces; what somebody typed is worked out by the
+preview's helper process.
+"""
 
 import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -11,7 +16,7 @@ import grpc
 from collector.head import Head
 from collector.labels import Labels
 from collector.metrics import Metrics
-from collector.promql import EvaluationError, Plan, PlanError, PromqlError, evaluate, evaluate_range, plan
+from collector.promql import EvaluationError, Line, Plan, PlanError, PromqlError, evaluate, evaluate_range, plan
 from collector.query import rehearsal
 from collector.query.errors import EngineStoppedError, PreviewError
 from collector.query.preview import Preview
@@ -41,6 +46,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         self._now = now
         self._preview = preview
         self._rehearsing = asyncio.Lock()
+        self._typing = asyncio.Lock()
 
     async def Query(  # noqa: N802 - the protocol's name
         self, request: pb.QueryRequest, context: grpc.aio.ServicerContext[pb.QueryRequest, pb.QueryResponse]
@@ -61,12 +67,17 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         context: grpc.aio.ServicerContext[pb.QueryRangeRequest, pb.QueryRangeResponse],
     ) -> pb.QueryRangeResponse:
         """An expression over time; at most 11,000 steps and 2 seconds."""
-        if request.typed:
-            await self._try(request.expression, context.abort)
-        planned = await self._plan(request.expression, context.abort)
         wrong = _wrong_range(request)
         if wrong:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
+        if request.typed and self._preview is not None:
+            typed = await self._typed(self._preview, request, context.abort)
+            if sum(len(line.at) for line in typed) > MAX_ANSWER:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"The answer has over {MAX_ANSWER} points.")
+            return pb.QueryRangeResponse(
+                lines=[pb.Line(labels=line.labels.as_dict(), at=line.at, values=line.values) for line in typed]
+            )
+        planned = await self._plan(request.expression, context.abort)
         until = time.monotonic() + BUDGET
         lines: _Drawn = {}
         for start, end in _pieces(request.start, request.end, request.step):
@@ -134,18 +145,25 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         """The ingest process' own metrics; answered without the engine, so that a busy one can be seen."""
         return pb.MetricsResponse(text_format=self._metrics.text())
 
-    async def _try(self, expression: str, abort: Abort) -> None:
-        """Lets the helper process read what somebody typed: if it ends a process, it is that one."""
-        if self._preview is None:
-            return
-        try:
-            await asyncio.to_thread(self._preview.preview, expression)
-        except PlanError as error:
-            await abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except PreviewError as error:
-            await abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-        except EvaluationError:
-            return  # it had no samples there; the engine's answer counts
+    async def _typed(self, preview: Preview, request: pb.QueryRangeRequest, abort: Abort) -> tuple[Line, ...]:
+        """What somebody typed, by the helper process; the engine only copies samples for it, one after the other."""
+        ask = partial(
+            preview.preview, request.expression, self._owner, start=request.start, end=request.end, step=request.step
+        )
+        async with self._typing:
+            try:
+                return (await asyncio.to_thread(ask)).lines
+            except PromqlError as error:
+                return await abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            except PreviewError as error:
+                return await abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            except TimeoutError:
+                return await abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The collector is busy; try again.")
+            except EngineStoppedError as error:
+                return await abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+    def _owner(self, work: Callable[[Head], T]) -> T:
+        return self._call(lambda head, _schedule, _now: work(head)).result(BUDGET)
 
     async def _plan(self, expression: str, abort: Abort) -> Plan:
         try:

@@ -9,8 +9,10 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from collector.head import Head
 from collector.labels import Labels
@@ -18,6 +20,7 @@ from collector.promql import PromqlError, evaluate, evaluate_range, plan
 from collector.query.errors import PreviewError
 from collector.query.preview import BUDGET, Preview
 
+T = TypeVar("T")
 COUNT = 10_000
 PREVIEWED = 1_000
 LIMIT = 1.0  # seconds for one expression, of the processor: the machine may be busy with other things
@@ -178,24 +181,37 @@ def _told(found: list[Verdict]) -> list[str]:
 
 
 def _previews(count: int) -> list[str]:
-    preview, died, slowest = Preview(), 0, 0.0
+    preview, head, died = Preview(), filled(), 0
+    took, held = list[float](), list[float]()
+
+    def owner(work: Callable[[Head], T]) -> T:
+        began = time.thread_time()
+        try:
+            return work(head)
+        finally:
+            held.append(time.thread_time() - began)
+
     try:
-        preview.preview("1")
+        preview.preview("1", owner)
         for text in expressions(count, seed=2):
             began = time.perf_counter()
             try:
-                preview.preview(text, start=BASE, end=BASE + 3600.0)
+                preview.preview(text, owner, start=BASE, end=BASE + 15.0 * STEPS, step=15.0)
             except PromqlError:
                 pass
             except PreviewError:
                 died += 1
-            slowest = max(slowest, time.perf_counter() - began)
+            took.append(time.perf_counter() - began)
     finally:
         preview.close()
-    return [f"{count} through the preview: helper ended or stopped {died} times; slowest {slowest * 1000:.0f} ms"]
+    return [
+        f"{count} through the preview: helper ended or stopped {died} times; slowest {max(took) * 1000:.0f} ms",
+        f"the engine was held {len(held)} times for them, {max(held, default=0.0) * 1000:.1f} ms CPU at most",
+    ]
 
 
-def _head() -> Head:
+def filled() -> Head:
+    """A hundred series of a quarter of an hour."""
     head = Head()
     for number in range(100):
         labels = Labels.of(__name__="x", host=f"h{number}", a="aab" * (number % 7))
@@ -219,7 +235,7 @@ def _judged(head: Head, text: str) -> str:
 
 
 def _child(folder: Path) -> None:
-    head, verdicts = _head(), list[tuple[str, float]]()
+    head, verdicts = filled(), list[tuple[str, float]]()
     for text in json.loads((folder / "hostile.json").read_text()):
         began = time.process_time()
         outcome = _judged(head, text)

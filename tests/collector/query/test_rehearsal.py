@@ -2,64 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import grpc
 import pytest
 
 from collector.head import Head
-from collector.ingest.engine import Engine
 from collector.labels import Labels
-from collector.metrics import Metrics
-from collector.query.service import QueryServicer
+from collector.promql import Line, Plan
+from collector.query import rehearsal
 from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
-from czuwak.v1 import query_pb2_grpc
+from tests.collector.query.serving import Ask, Stub, refused, serve
 
-Stub: TypeAlias = "query_pb2_grpc.QueryServiceAsyncStub"  # known to the type checker only
-Ask: TypeAlias = Callable[[Stub, float], Awaitable[None]]
 RULES = "groups: [{name: g, rules: [{alert: High, expr: node_load1 > 5, for: 1m}]}]"
 
 
 def with_service(folder: Path, ask: Ask) -> None:
     """An hour of node_load1, one sample a minute, above 5 in three minutes of every ten."""
     now = time.time()
-    head, metrics = Head(), Metrics()
+    head = Head()
     labels = Labels.of(__name__="node_load1", instance="a")
     for minute in range(60, -1, -1):
         head.set([labels], [9.0 if minute % 10 in (3, 4, 5) else 1.0], now - minute * 60)
-    engine = Engine(
-        head=head,
-        schedule=lambda _: Schedule((), (), started_at=now),
-        commit=lambda changes, _: changes.upserts,
-        clock=time.time,
-        metrics=metrics,
-    )
-
-    async def main() -> None:
-        server = grpc.aio.server()
-        query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(engine.call, metrics, lambda: now), server)
-        server.add_insecure_port(f"unix:{folder}/s")
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(f"unix:{folder}/s") as channel:
-                await ask(query_pb2_grpc.QueryServiceStub(channel), now)
-        finally:
-            await server.stop(None)
-
-    engine.start()
-    try:
-        asyncio.run(main())
-    finally:
-        engine.stop()
-
-
-async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value.code(), caught.value.details() or ""
+    serve(folder, ask, head, now)
 
 
 def test_a_pasted_rule_is_checked(tmp_path: Path) -> None:
@@ -129,3 +96,30 @@ async def _answer(stub: Stub, request: pb.BacktestRequest) -> grpc.StatusCode:
 async def _code(stub: Stub, request: pb.BacktestRequest) -> grpc.StatusCode:
     code, _ = await refused(stub.Backtest(request))
     return code
+
+
+def test_a_rule_that_costs_much_holds_the_engine_for_less_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[tuple[float, float]] = []
+    work = rehearsal._work
+
+    def noted(planned: Plan, start: float, end: float, step: float) -> Callable[[Head, Schedule, float], list[Line]]:
+        pieces.append((start, end))
+        return work(planned, start, end, step)
+
+    async def ask(stub: Stub, now: float) -> None:
+        monkeypatch.setattr(rehearsal, "_work", noted)
+        whole = await stub.Backtest(pb.BacktestRequest(rules=RULES, end=now))
+        monkeypatch.setattr(rehearsal, "_WORK", 3000)
+        pieces.clear()
+        answer = await stub.Backtest(pb.BacktestRequest(rules=RULES, end=now))
+        assert answer == whole
+        assert max(round(end - start) for start, end in pieces[2:]) <= 14 * 60
+        monkeypatch.setattr(rehearsal, "_WORK", 10)
+        code, detail = await refused(stub.Backtest(pb.BacktestRequest(rules=RULES, end=now)))
+        assert (code, detail) == (
+            grpc.StatusCode.INVALID_ARGUMENT, "the evaluation works on too many samples at once"
+        )  # fmt: skip
+
+    with_service(tmp_path, ask)

@@ -1,28 +1,20 @@
 """QueryService over a real socket, on an engine that runs."""
 
-import asyncio
 import struct
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import grpc
 import pytest
 
 from collector.head import Head
-from collector.ingest.engine import Engine
 from collector.labels import Labels
-from collector.metrics import Metrics
 from collector.query.preview import Preview
-from collector.query.service import MAX_POINTS, QueryServicer, _pieces
+from collector.query.service import MAX_POINTS, _pieces
 from collector.rules.load import load_text
-from collector.rules.schedule import Schedule
 from czuwak.v1 import query_pb2 as pb
-from czuwak.v1 import query_pb2_grpc
+from tests.collector.query.serving import Ask, Stub, refused, serve
 
-Stub: TypeAlias = "query_pb2_grpc.QueryServiceAsyncStub"  # known to the type checker only
-Ask: TypeAlias = Callable[[Stub, float], Awaitable[None]]
 RULES = "groups: [{name: g, rules: [{alert: High, expr: m > 90}, {record: r, expr: m * 2}]}]"
 
 
@@ -33,41 +25,10 @@ def labels(number: int) -> Labels:
 def with_service(folder: Path, ask: Ask, preview: Preview | None = None) -> None:
     """Ten minutes of m{number} = number + minute for two series, every 15 s."""
     now = time.time()
-    head, metrics = Head(), Metrics()
+    head = Head()
     for tick in range(41):
         head.set([labels(0), labels(1)], [tick / 4, 1 + tick / 4], now - 600 + tick * 15)
-    groups = load_text(RULES, "r.yml")
-    engine = Engine(
-        head=head,
-        schedule=lambda _: Schedule(groups, (), started_at=now),
-        commit=lambda changes, _: changes.upserts,
-        clock=time.time,
-        metrics=metrics,
-    )
-
-    async def main() -> None:
-        server = grpc.aio.server()
-        servicer = QueryServicer(engine.call, metrics, lambda: now, preview)
-        query_pb2_grpc.add_QueryServiceServicer_to_server(servicer, server)
-        server.add_insecure_port(f"unix:{folder}/s")
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(f"unix:{folder}/s") as channel:
-                await ask(query_pb2_grpc.QueryServiceStub(channel), now)
-        finally:
-            await server.stop(None)
-
-    engine.start()
-    try:
-        asyncio.run(main())
-    finally:
-        engine.stop()
-
-
-async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value.code(), caught.value.details() or ""
+    serve(folder, ask, head, now, load_text(RULES, "r.yml"), preview)
 
 
 def test_an_expression_is_answered_at_a_moment(tmp_path: Path) -> None:
