@@ -12,6 +12,7 @@ class Metrics:
         self.registry = r = CollectorRegistry()
         self.batches = Counter("czuwak_collector_batches", "Batches by what became of them.", ["result"], registry=r)
         self.lost = Counter("czuwak_collector_lost_batches", "Batches agents had to drop.", registry=r)
+        self.overload = Gauge("czuwak_collector_overload_level", "0: calm, up to 4: senders are refused.", registry=r)
         self.missed = Counter(
             "czuwak_collector_missed_incidents", "Conditions over again before anybody could see them.", registry=r
         )

@@ -19,6 +19,7 @@ from collector.ingest.columns import Columns
 from collector.ingest.events import Acked, Append, Mark, Waiting
 from collector.ingest.hindsight import Found, Hindsight
 from collector.ingest.inbox import Inbox
+from collector.ingest.overload import Load
 from collector.ingest.snapshot import Snapshot
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -121,6 +122,15 @@ class Engine(threading.Thread):
     def full(self) -> bool:
         """Whether senders should wait: the inbox is at its bound."""
         return len(self._inbox) >= MAX_INBOX
+
+    @property
+    def load(self) -> Load:
+        """What is before it; read from another thread it may be a moment old."""
+        waiting = self._state.waiting[:1]
+        lag = (
+            max(0.0, self._clock() - waiting[0].since) if waiting and not self._state.trouble.get("evaluation") else 0.0
+        )
+        return Load(len(self._inbox), MAX_INBOX, lag)
 
     def append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
         """Takes one batch; `acked` is called in this thread once its evaluation has committed."""

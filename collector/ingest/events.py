@@ -96,11 +96,26 @@ class IntervalSet:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditsSet:
+    """So many replay batches may be under way from now on."""
+
+    credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Too much comes in: this agent's batches wait, up to that time."""
+
+    until: float
+    pause_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time passed."""
 
 
-Event = Said | Opened | Committed | Fenced | Revoked | Drained | IntervalSet | Ticked
+Event = Said | Opened | Committed | Fenced | Revoked | Drained | IntervalSet | CreditsSet | Refused | Ticked
 
 
 # --- actions ---
@@ -154,6 +169,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """The agent's schema has so many series more than are taken; 0: it is within the limits again."""
+
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The agent says it goes away; `expected_back` in seconds, 0 unknown."""
 
@@ -177,4 +199,4 @@ class Close:
     detail: str
 
 
-Action = Send | OpenSession | Append | Beat | Lost | Goodbye | Counted | Close
+Action = Send | OpenSession | Append | Beat | Lost | Limited | Goodbye | Counted | Close

@@ -16,6 +16,7 @@ from collector.ingest.events import (
     Counted,
     Event,
     Goodbye,
+    Limited,
     Lost,
     OpenSession,
     Said,
@@ -43,6 +44,7 @@ class Hooks:
     append: Callable[["Link", Append], None]
     beat: Callable[["Link", Beat], None]
     lost: Callable[["Link", Lost], None]
+    limited: Callable[["Link", Limited], None]
     goodbye: Callable[["Link", Goodbye], None]
     count: Callable[["Link", Counted], None]
 
@@ -53,6 +55,7 @@ class Link:
     def __init__(self, peer: Peer, session: Session, hooks: Hooks) -> None:
         self.peer = peer
         self.session = session
+        self.taken = 0  # bytes it said since somebody looked last
         self._hooks = hooks
         self._outbox: asyncio.Queue[Action] = asyncio.Queue()
 
@@ -67,6 +70,8 @@ class Link:
                     self._hooks.beat(self, action)
                 case Lost():
                     self._hooks.lost(self, action)
+                case Limited():
+                    self._hooks.limited(self, action)
                 case Goodbye():
                     self._hooks.goodbye(self, action)
                 case Counted():
@@ -98,7 +103,9 @@ class Link:
         end = Close("OK", "")
         try:
             async for message in requests:
-                self.feed(Said(message, message.ByteSize()))
+                size = message.ByteSize()
+                self.taken += size
+                self.feed(Said(message, size))
                 while self._outbox.qsize() > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
                     await asyncio.sleep(_PAUSE)
         except grpc.RpcError as error:

@@ -20,19 +20,24 @@ from collector.ingest.events import (
     Beat,
     Committed,
     Counted,
+    CreditsSet,
     Drained,
     Fenced,
     Goodbye,
     IntervalSet,
+    Limited,
     Lost,
     Mark,
     Opened,
+    Refused,
     Revoked,
     Terms,
     Ticked,
 )
 from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
+from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
+from collector.ingest.overload import step as overload_step
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.session import Phase, Session, begin, inherit, known, step
 from collector.metrics import Metrics
@@ -97,6 +102,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._losses = Losses()
         self._acks = Acks(self._acked)
         self._counters = {name: metrics.batches.labels(name) for name in _USUAL}
+        self._overload = Overload()
         self._hooks = Hooks(
             now=now,
             full=lambda: engine.full,
@@ -104,6 +110,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             append=self._append,
             beat=self._beat,
             lost=self._lost,
+            limited=self._limited,
             goodbye=self._goodbye,
             count=self._count,
         )
@@ -135,6 +142,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Once a second: deadlines, revocations, what is to be written. Never raises for a database that is away."""
         for link in tuple(self._links):
             link.feed(Ticked())
+        self._weigh()
         try:
             look = partial(self._attendance.look, everybody=self._looks % _EVERYBODY == 0, lead=self._custody.lead > 0)
             seen = await self._database(look)
@@ -152,6 +160,25 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         await self._write_losses()
         for state, count in self._attendance.counts().items():
             self._metrics.hosts.labels(state.value).set(count)
+
+    def _weigh(self) -> None:
+        """What gives way to what comes in; heartbeats never do."""
+        before, now = self._overload, self._now()
+        self._overload = after = overload_step(before, self._engine.load, now)
+        self._metrics.overload.set(after.level)
+        usual = self._terms
+        if after.level is not before.level:
+            log.warning("The load is at level %s.", after.level.name.lower(), extra={"action": "overload"})
+            for link in tuple(self._links):
+                link.feed(CreditsSet(after.credits(usual.replay_credits)))
+        if after.interval(usual.interval) != before.interval(usual.interval):
+            self.set_interval(after.interval(usual.interval))
+        sent = {link.peer.agent_id: link.taken for link in self._links}
+        refused = largest(sent) if after.level is Level.REFUSING else frozenset()
+        for link in tuple(self._links):
+            link.taken = link.taken // 2  # of the last seconds, the newest most
+            if link.peer.agent_id in refused:
+                link.feed(Refused(now + PAUSE_MS / 1000, PAUSE_MS))
 
     async def _write_losses(self) -> None:
         lost = self._losses.take()
@@ -261,6 +288,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._attendance.welcomed(link.session.identity, gen, opened.arrival, slept=slept)
         self._attendance.certificate(link.peer.agent_id, link.peer.not_after)
         link.feed(Opened(gen))
+        if self._overload.level is not Level.CALM:
+            link.feed(CreditsSet(self._overload.credits(self._terms.replay_credits)))
+            link.feed(IntervalSet(self._overload.interval(self._terms.interval)))
 
     async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
         if await self._speaks_twice(link, hello):
@@ -330,6 +360,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             self._attendance.offset(link.peer.agent_id, beat.offset)
         if beat.heartbeat is not None and beat.heartbeat.suspended_ns > 0:
             self._attendance.beat(link.peer.agent_id, beat.heartbeat.suspended_ns / 1e9)
+
+    def _limited(self, link: Link, limited: Limited) -> None:
+        identity = link.session.identity
+        values = {identity.series("czuwak_collector_host_series_refused"): float(limited.series)}
+        self._engine.describe(link.peer.agent_id, identity.instance, values)
 
     def _lost(self, link: Link, lost: Lost) -> None:
         self._losses.tell(link.peer.agent_id, link.session.gen, lost.epoch, lost.total)

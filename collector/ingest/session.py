@@ -19,15 +19,18 @@ from collector.ingest.events import (
     Close,
     Committed,
     Counted,
+    CreditsSet,
     Drained,
     Event,
     Fenced,
     Goodbye,
     IntervalSet,
+    Limited,
     Lost,
     Mark,
     Opened,
     OpenSession,
+    Refused,
     Revoked,
     Said,
     Send,
@@ -83,6 +86,14 @@ class Session:
     through: Mapping[tuple[str, int], int] = field(default_factory=dict)
     owed: frozenset[tuple[str, int]] = frozenset()  # refused for now, expected again: acks stop below them
     replaying: int = 0
+    credits: int | None = None  # granted now; None: as the terms say
+    refusing: Refused | None = None
+    limited: int = 0  # series over the limit, as told last
+
+    @property
+    def granted(self) -> int:
+        """Replay batches that may be under way."""
+        return self.terms.replay_credits if self.credits is None else self.credits
 
 
 Step = tuple[Session, tuple[Action, ...]]
@@ -143,7 +154,7 @@ def _opened(session: Session, event: Opened, at: float) -> Step:
         rewind_from_boottime_ns=rewind,
         interval_seconds=session.terms.interval,
         heartbeat_seconds=session.terms.heartbeat,
-        replay_credits=session.terms.replay_credits,
+        replay_credits=session.granted,
         max_batch_bytes=session.terms.max_batch_bytes,
         max_series=MAX_SERIES,
         features=FEATURES,
@@ -169,7 +180,12 @@ def _schema(session: Session, event: Said, _: float) -> Step:
         series = stamp(schema, session.identity)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)
-    return _learn(session, schema.hash, columns_of(schema, session.identity, series)), ()
+    known, told = _told_limited(session, 0)
+    return _learn(known, schema.hash, columns_of(schema, session.identity, series)), told
+
+
+def _told_limited(session: Session, series: int) -> Step:
+    return (session, ()) if series == session.limited else (replace(session, limited=series), (Limited(series),))
 
 
 def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> Step:
@@ -179,11 +195,13 @@ def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> 
     session = replace(session, refused=refused)
     accepted = next(reversed(list(session.schemas.values())), None)
     keep = known_columns(schema, session.identity, accepted.series()) if accepted else {}
-    counted = Counted("schema_refused", error.detail)
+    over = max(1, len(schema.series) - len(keep)) if error.reason == pb.NACK_REASON_QUOTA else session.limited
+    session, told = _told_limited(session, over)
+    actions = (nack, Counted("schema_refused", error.detail), *told)
     if not keep:
-        return session, (nack, counted)
+        return session, actions
     columns = columns_of(schema, session.identity, tuple(keep.values()), tuple(keep))
-    return _learn(session, schema.hash, columns), (nack, counted)
+    return _learn(session, schema.hash, columns), actions
 
 
 def _learn(session: Session, schema: bytes, columns: Columns) -> Session:
@@ -208,6 +226,8 @@ def _judge_batch(session: Session, event: Said, at: float) -> Step:
         waiting = replace(session, replaying=session.replaying + (batch.lane == pb.LANE_REPLAY))
         duplicate = Append(mark, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
         return waiting, (duplicate, Counted("duplicate"))
+    if session.refusing is not None and at < session.refusing.until:
+        return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "Too much comes in.", session.refusing.pause_ms)
     if batch.lane == pb.LANE_REPLAY and session.replaying >= 2 * session.terms.replay_credits:
         return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "More replay batches than credits.")
     if batch.schema_hash not in session.schemas and batch.schema_hash not in session.refused:
@@ -321,11 +341,13 @@ def _final(session: Session, batch: pb.Batch, error: PayloadError) -> Step:
     return done, (_nack(*key, error.reason, error.detail), Counted("bad", error.detail))
 
 
-def _later(session: Session, batch: pb.Batch, reason: pb.NackReason.ValueType, detail: str) -> Step:
+def _later(
+    session: Session, batch: pb.Batch, reason: pb.NackReason.ValueType, detail: str, pause_ms: int = 1000
+) -> Step:
     key = (batch.epoch, batch.seq)
     if len(session.owed) >= MAX_OWED:
         return _close(session, "RESOURCE_EXHAUSTED", "Too many batches are refused and not sent again.")
-    pause = 1000 if reason == pb.NACK_REASON_RETRY_AFTER else 0
+    pause = pause_ms if reason == pb.NACK_REASON_RETRY_AFTER else 0
     waiting = replace(session, owed=session.owed | {key})
     return waiting, (_nack(*key, reason, detail, pause), Counted("later", detail))
 
@@ -358,7 +380,7 @@ def _ack(session: Session, epoch: str) -> Send:
         epoch=epoch,
         live_through=through(pb.LANE_LIVE),
         replay_through=through(pb.LANE_REPLAY),
-        replay_credits=session.terms.replay_credits,
+        replay_credits=session.granted,
     )
     return Send(pb.StreamResponse(ack=ack))
 
@@ -405,6 +427,15 @@ def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:
     changed = replace(session, terms=replace(session.terms, interval=event.seconds))
     message = pb.StreamResponse(set_interval=pb.SetInterval(interval_seconds=event.seconds))
     return changed, (Send(message),)
+
+
+def _credits_set(session: Session, event: CreditsSet, _: float) -> Step:
+    """Told with the next ack: every live batch brings one."""
+    return replace(session, credits=event.credits), ()
+
+
+def _refused(session: Session, event: Refused, _: float) -> Step:
+    return replace(session, refusing=event), ()
 
 
 def _hello_overdue(session: Session, _: Event, at: float) -> Step:
@@ -490,6 +521,8 @@ TABLE: Mapping[tuple[Phase, str], Row] = {
     (Phase.LIVE, "Revoked"): _revoked,
     (Phase.LIVE, "Drained"): _drained,
     (Phase.LIVE, "IntervalSet"): _interval_set,
+    (Phase.LIVE, "CreditsSet"): _credits_set,
+    (Phase.LIVE, "Refused"): _refused,
     (Phase.LIVE, "Ticked"): _silent,
     # A stream that ended still learns what became durable: the next one starts from its books.
     (Phase.CLOSED, "Committed"): _committed,

@@ -70,7 +70,9 @@ class Room:
             raise StoreError("away")
         self.missed += rows
 
-    def send(self, host: str, at: float, value: float, lane: int, *, judged: float = 0.0, gen: int = 1) -> None:
+    def send(
+        self, host: str, at: float, value: float, lane: int, *, judged: float = 0.0, gen: int = 1, slept: float = 0.0
+    ) -> None:
         identity = Identity(f"id-{host}", host, host, "acme", "waw", "server")
         columns = columns_of(self.schema, identity, stamp(self.schema, identity))
         self.seq[host] = self.seq.get(host, 0) + 1
@@ -84,6 +86,7 @@ class Room:
             edge=lane == LIVE,
             hello_at=NOW,
             judged=judged,
+            slept=slept,
         )
         self.engine.append(identity.agent_id, host, 15.0, batch, self.acked.setdefault(host, []).extend)
 
@@ -296,3 +299,34 @@ def test_without_room_a_backlog_is_taken_without_a_look_back(room: Room) -> None
     assert len(room.acked["pc1"]) == 720
     assert room.missed == []
     assert room.engine._hindsight.shadow.turned_away == 1
+
+
+# --- sleep ---
+
+
+def test_for_does_not_count_a_sleep(room: Room) -> None:
+    room.live("pc1", lambda _: 95.0, 240)
+    room.at += 60.0
+    room.send("pc1", room.at, 95.0, LIVE, slept=60.0)
+    room.turn(1.0)
+    assert room.fired() == []
+    room.live("pc1", lambda _: 95.0, 30)
+    assert room.fired() == []
+    room.live("pc1", lambda _: 95.0, 60)
+    assert len(room.fired()) == 1
+
+
+@pytest.mark.parametrize("expr", ["delta(node_thing[10m]) > 50", "max_over_time(node_thing[10m]) - 0 > 90"])
+def test_no_window_reaches_over_a_sleep(wire: Wire, expr: str) -> None:
+    rules = f"groups: [{{name: g, rules: [{{alert: High, expr: '{expr}'}}]}}]"
+    room = Room(wire, NOW, rules)
+    room.live("pc1", lambda _: 10.0 if "delta" in expr else 89.0, 120)
+    room.send("pc1", room.at, 10.0 if "delta" in expr else 99.0, LIVE)
+    room.at += 5.0
+    room.send("pc1", room.at + 100, 90.0 if "delta" in expr else 20.0, LIVE, slept=100.0)
+    room.at += 100
+    room.engine._drain(0.0)
+    room.turn(1.0)
+    fired_before = len(room.fired())
+    room.live("pc1", lambda _: 90.0 if "delta" in expr else 20.0, 60)
+    assert len(room.fired()) == fired_before == 0

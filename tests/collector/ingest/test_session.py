@@ -15,22 +15,25 @@ from collector.ingest.events import (
     Close,
     Committed,
     Counted,
+    CreditsSet,
     Drained,
     Event,
     Fenced,
     Goodbye,
     IntervalSet,
+    Limited,
     Lost,
     Mark,
     Opened,
     OpenSession,
+    Refused,
     Revoked,
     Said,
     Send,
     Terms,
     Ticked,
 )
-from collector.ingest.session import MAX_OWED, TABLE, Phase, Session, begin, step
+from collector.ingest.session import MAX_OWED, TABLE, Phase, Session, begin, known, step
 from czuwak.v1 import ingest_pb2 as pb
 
 Wire = Any  # the class in this folder's conftest.py, which import mode importlib does not let us import
@@ -432,6 +435,85 @@ def test_fields_and_messages_of_a_newer_agent_are_passed_over(wire: Wire) -> Non
     assert talk.sent()[0].welcome.protocol == 1
     unknown = pb.StreamRequest.FromString(b"\xfa\x3f\x03new")
     assert talk.hear(Said(unknown, 6)) == ()
+
+
+# --- load, limits, sleep ---
+
+
+def test_other_credits_are_told_with_the_next_ack(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(CreditsSet(0))
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
+    assert talk.ack(Mark(1, "e1", LIVE, 1)).replay_credits == 0
+    talk.hear(CreditsSet(256))
+    talk.hear(said(wire.batch(schema, 2, [1.0, 2.0])))
+    assert talk.ack(Mark(1, "e1", LIVE, 2)).replay_credits == 256
+
+
+def test_a_refused_sender_waits_and_its_heartbeats_do_not(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(Refused(NOW + 15, 15_000))
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
+    nack = talk.nack()
+    assert (nack.reason, nack.retry_after_ms) == (pb.NACK_REASON_RETRY_AFTER, 15_000)
+    talk.hear(said(pb.Heartbeat(boottime_ns=int(1000e9))))
+    assert any(isinstance(action, Beat) for action in talk.done)
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])), NOW + 15)
+    assert talk.append().mark.seq == 1
+
+
+def test_series_over_the_limit_are_told_once_and_when_it_is_over(wire: Wire) -> None:
+    talk, _ = with_schema(wire)
+    talk.hear(said(wire.gauges(2001)))
+    assert Limited(1999) in talk.done
+    talk.hear(said(wire.schema(*(wire.series("other", number=str(n)) for n in range(1999)))))
+    assert talk.done == (Limited(0),)
+
+
+def slept(wire: Wire, schema: pb.Schema, seq: int, seconds: float, boottime: float = 1001.0) -> pb.Batch:
+    batch: pb.Batch = wire.batch(schema, seq, [1.0, 2.0], boottime=boottime)
+    batch.suspended_ns = int(seconds * 1e9)
+    return batch
+
+
+def test_a_batch_after_a_sleep_says_how_long_it_was(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(slept(wire, schema, 1, 100.0)))
+    assert talk.append().slept == 0.0  # nothing is known of before
+    talk.hear(said(slept(wire, schema, 2, 100.4, 1002.0)))
+    assert talk.append().slept == 0.0
+    talk.hear(said(slept(wire, schema, 3, 700.4, 1003.0)))
+    assert talk.append().slept == pytest.approx(600.0)
+
+
+def test_a_sleep_between_two_streams_is_seen(wire: Wire) -> None:
+    talk, schema = with_schema(wire)
+    talk.hear(said(slept(wire, schema, 1, 100.0)))
+    again = opened(wire, wire.hello(following=2), talk.session, gen=2)
+    again.hear(said(slept(wire, schema, 2, 160.0)))
+    assert again.append().slept == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(("boot", "seconds"), [("b1", 60.0), ("b0", 0.0)])
+def test_after_our_own_restart_the_database_remembers_how_long_that_boot_had_slept(
+    wire: Wire, boot: str, seconds: float
+) -> None:
+    talk = Talk(known(begin(wire.identity, Terms(), NOW), NOW - 5, boot, 100.0))
+    talk.hear(said(wire.hello()))
+    talk.hear(Opened(1))
+    schema = wire.gauges(2)
+    talk.hear(said(schema))
+    talk.hear(said(slept(wire, schema, 1, 160.0)))
+    assert talk.append().slept == pytest.approx(seconds)
+
+
+def test_what_the_database_saw_before_our_restart_was_judged_and_what_our_books_know_was_not(wire: Wire) -> None:
+    talk = Talk(known(begin(wire.identity, Terms(), NOW), NOW - 5, "", 0.0))
+    talk.hear(said(wire.hello()))
+    talk.hear(Opened(1))
+    assert talk.session.judged == NOW - 5
+    again = opened(wire, wire.hello(), talk.session, gen=2)
+    assert again.session.judged == 0.0
 
 
 # --- acks ---
