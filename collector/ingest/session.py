@@ -3,13 +3,12 @@
 The service feeds it what the agent said and what the engine committed, and carries out the actions.
 """
 
-import math
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from collector.ingest.checks import bad, check_values, of_earlier_boot, time_of, wrong_hello
 from collector.ingest.columns import Columns, columns_of
 from collector.ingest.errors import PayloadError
 from collector.ingest.events import (
@@ -46,7 +45,6 @@ PROTOCOL = 1
 FEATURES = ("lost_before", "earlier_boot", "suspended")
 MAX_SCHEMAS = 4
 MAX_OWED = 1024
-MAX_AHEAD_SECONDS = 60.0
 MAX_DRIFT_SECONDS = 1.0
 _NS = 1_000_000_000
 _K = TypeVar("_K")
@@ -128,7 +126,7 @@ def step(session: Session, event: Event, at: float) -> Step:
 
 def _hello(session: Session, event: Said, at: float) -> Step:
     hello = event.message.hello
-    wrong = _wrong_hello(hello)
+    wrong = wrong_hello(hello)
     if wrong:
         return _close(session, "INVALID_ARGUMENT", wrong)
     if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
@@ -237,12 +235,12 @@ def _judge_batch(session: Session, event: Said, at: float) -> Step:
 
 def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     try:
-        columns = _check_data(session, batch)
-        taken = _time_of(session, batch, at)
+        columns = _columns(session, batch)
+        taken = time_of(batch, session.hello, session.anchor, session.offset, at)
     except PayloadError as error:
         return _final(session, batch, error)
     replay = batch.lane == pb.LANE_REPLAY
-    edge = not replay and batch.boottime_ns >= session.hello.boottime_ns and not _of_earlier_boot(session, batch)
+    edge = not replay and batch.boottime_ns >= session.hello.boottime_ns and not of_earlier_boot(batch, session.hello)
     slept = _slept(session, batch) if edge else 0.0
     accepted = replace(
         session,
@@ -277,11 +275,11 @@ def _rested(schemas: Mapping[bytes, Columns], schema: bytes) -> Mapping[bytes, C
 def _placed(session: Session, batch: pb.Batch, size: int) -> Session:
     """The session once the batch's place is known to be right and the gap before it is closed. Raises PayloadError."""
     if not batch.epoch or len(batch.epoch) > 64 or batch.seq == 0 or batch.lane == pb.LANE_UNSPECIFIED:
-        raise _bad("The batch has no epoch, number or lane.")
+        raise bad("The batch has no epoch, number or lane.")
     page = session.ledger.page(batch.epoch)
     expected = session.hello.next_seq if batch.epoch == session.hello.epoch else 0
     if batch.seq > max(page.seen.highest, expected) + MAX_AHEAD:
-        raise _bad(f"The number is more than {MAX_AHEAD} ahead.")
+        raise bad(f"The number is more than {MAX_AHEAD} ahead.")
     low = batch.seq - min(batch.lost_before, batch.seq)
     if len(page.seen.add(low, batch.seq).spans) > MAX_SPANS:
         raise PayloadError(pb.NACK_REASON_QUOTA, f"The numbers have more than {MAX_SPANS} gaps.")
@@ -293,34 +291,12 @@ def _placed(session: Session, batch: pb.Batch, size: int) -> Session:
     return replace(session, ledger=session.ledger.settle(batch.epoch, low, batch.seq - 1), owed=owed)
 
 
-def _check_data(session: Session, batch: pb.Batch) -> Columns:
+def _columns(session: Session, batch: pb.Batch) -> Columns:
     columns = session.schemas.get(batch.schema_hash)
     if columns is None:
         raise PayloadError(session.refused[batch.schema_hash], "The batch's schema was refused.")
-    total = columns.total
-    present = total
-    if batch.presence:
-        bits = int.from_bytes(batch.presence, "little")
-        present = bits.bit_count()
-        if len(batch.presence) != (total + 7) // 8 or bits >> total:
-            raise _bad(f"The presence bitmap does not fit {total} series.")
-    if len(batch.values) != present * 8:
-        raise _bad(f"{len(batch.values)} bytes of values; {present} series need {present * 8}.")
-    if all(math.isnan(value) for (value,) in struct.iter_unpack("<d", batch.values)):
-        raise _bad("The batch has no value that is a number.")
+    check_values(columns, batch)
     return columns
-
-
-def _time_of(session: Session, batch: pb.Batch, at: float) -> float:
-    """Our time of the sample: one boot's clock, anchored at Hello and at heartbeats; of an earlier boot, the wall's."""
-    if _of_earlier_boot(session, batch):
-        if batch.wall_ns <= 0:
-            raise _bad("The batch was taken before the last boot; its time cannot be known.")
-        return min(batch.wall_ns / _NS - session.offset, session.anchor, at)  # before this boot began
-    taken = session.anchor + batch.boottime_ns / _NS
-    if batch.boottime_ns <= 0 or taken > at + MAX_AHEAD_SECONDS:
-        raise _bad("The batch's time is in the future.")
-    return min(taken, at)
 
 
 def _slept(session: Session, batch: pb.Batch) -> float:
@@ -328,10 +304,6 @@ def _slept(session: Session, batch: pb.Batch) -> float:
     boot, before = session.suspended
     seconds = (batch.suspended_ns - before) / _NS
     return seconds if boot == session.hello.boot_id and seconds >= 1.0 else 0.0
-
-
-def _of_earlier_boot(session: Session, batch: pb.Batch) -> bool:
-    return bool(batch.boot_id) and batch.boot_id != session.hello.boot_id
 
 
 def _final(session: Session, batch: pb.Batch, error: PayloadError) -> Step:
@@ -460,18 +432,6 @@ def _hello_again(session: Session, _: Event, __: float) -> Step:
 
 def _close(session: Session, code: str, detail: str) -> Step:
     return replace(session, phase=Phase.CLOSED), (Close(code, detail),)
-
-
-def _wrong_hello(hello: pb.Hello) -> str:
-    if not hello.epoch or max(map(len, (hello.epoch, hello.boot_id, hello.run_id))) > 64:
-        return "The Hello has no epoch, or its identifiers are longer than 64 characters."
-    if not 0 <= hello.first_seq <= hello.next_seq < 2**63:
-        return "The Hello's numbers are not in order."
-    return "" if hello.boottime_ns > 0 else "The Hello has no boot time."
-
-
-def _bad(detail: str) -> PayloadError:
-    return PayloadError(pb.NACK_REASON_BAD_DATA, detail)
 
 
 def _nack(epoch: str, seq: int, reason: pb.NackReason.ValueType, detail: str, pause_ms: int = 0) -> Send:
