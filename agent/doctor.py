@@ -76,6 +76,9 @@ def examine(config: Config, status: Status, wall: Callable[[], float] = time.tim
         yield Finding(Level.FAIL, "identity", str(error), "do what it says, then start the agent again")
         return
     yield Finding(Level.OK, "identity", f"{owned.facts.host} ({owned.facts.agent_id})")
+    for told in identity.exposed(config.identity_dir, config.state_dir):
+        found, _, command = told.partition(": run ")
+        yield Finding(Level.WARN, "permissions", found, command)
     yield _certificate(owned, wall(), renewal.state(config.state_dir).problem)
     yield from _collector(config, owned)
     yield _stream(status)

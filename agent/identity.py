@@ -4,6 +4,7 @@ While a renewal is put in its places there is renewed.pem too, and it alone coun
 """
 
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def _pair(directory: Path) -> tuple[bytes, bytes]:
         return split_pair(directory / RENEWED)
     refuse_open_key(directory / KEY)
     return (directory / CERTIFICATE).read_bytes(), (directory / KEY).read_bytes()
+
+
+def exposed(directory: Path, state_dir: Path) -> Iterator[str]:
+    """What others could replace, each with the command that mends it. Never raises."""
+    named = [directory, state_dir, *(directory / name for name in (CERTIFICATE, CA, FACTS)), *state_dir.glob("spool*")]
+    for path in dict.fromkeys(named):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError:
+            continue
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            yield f"{path} can be changed by others (mode {mode:04o}): run `chmod go-w {path}`"
 
 
 def refuse_open_key(key: Path) -> None:

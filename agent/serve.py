@@ -38,6 +38,8 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str], r
     Raises ListenError, IdentityError; without an identity it serves its page only.
     """
     pace = Pace(config.interval)
+    for told in identity.exposed(config.identity_dir, config.state_dir):
+        LOG.warning("%s", told, extra={"action": "file_exposed"})
     keepers: list[Keeper] = []
     uplink = _uplink(config, pace, lambda: _refused(keepers))
     if uplink is not None and renewing:

@@ -15,7 +15,7 @@ from collector.errors import CollectorError
 from collector.ingest import ca
 from collector.intake import Intake
 from collector.setup import hash_password
-from collector.store import Store, StoreError, api_tokens, hosts, tokens, users
+from collector.store import Connection, Store, StoreError, api_tokens, hosts, machines, tokens, users
 
 SHORTEST_PASSWORD = 10
 
@@ -46,6 +46,7 @@ def token_create(args: argparse.Namespace, config: Config, store: Store) -> int:
             class_=args.class_,
             pattern=args.name,
             uses=args.uses,
+            approval=args.approve,
             expires_at=at + args.hours * 3600,
             at=at,
         )
@@ -70,6 +71,7 @@ def token_list(args: argparse.Namespace, _: Config, store: Store) -> int:
                 "name": t.pattern,
                 "used": f"{t.used}/{t.uses}",
                 "expires": _when(t.expires_at),
+                "approval": "asked" if t.approval else "",
                 "state": _token_state(t, now),
             }
             for t in tokens.tokens(conn)
@@ -140,35 +142,73 @@ def user_list(args: argparse.Namespace, _: Config, store: Store) -> int:
 
 
 def host_list(args: argparse.Namespace, _: Config, store: Store) -> int:
-    """Every enrolled computer and whether it is there."""
+    """Every enrolled computer, whether it is there, and what a person has to say about it."""
     with store.read() as conn:
-        rows = [
-            {
-                "id": h.id,
-                "host": h.name,
-                "company": h.company,
-                "site": h.site,
-                "class": h.class_,
-                "presence": h.presence,
-                "seen": _when(h.last_seen),
-                "version": h.agent_version or "",
-            }
-            for h in hosts.hosts(conn, scope=None)
-        ]
+        found = hosts.hosts(conn, scope=None)
+        asked = machines.questions(conn, found)
+    rows = [
+        {
+            "id": h.id,
+            "host": h.name,
+            "company": h.company,
+            "site": h.site,
+            "class": h.class_,
+            "presence": h.presence,
+            "seen": _when(h.last_seen),
+            "version": h.agent_version or "",
+            "asks": _asks(h, asked.get(h.id)),
+        }
+        for h in found
+    ]
     return _table(args, rows)
 
 
 def host_end(args: argparse.Namespace, _: Config, store: Store) -> int:
     """Retire or revoke a host; its stream is cut within two seconds."""
     at = time.time()
+    with store.read() as conn:
+        host = _host(conn, args.host)
     if args.end == "retire":  # what rules opened about it is closed with it
-        done = Intake(store).retire(args.id, at)
+        done = Intake(store).retire(host.id, at)
     else:
         with store.write() as conn:
-            done = hosts.revoke(conn, args.id, at)
-    return _done(
-        done, f"host {args.id}: {args.end}d", f"no host in service has the id {args.id}; see `czuwak host list`"
-    )
+            done = hosts.revoke(conn, host.id, at)
+    return _done(done, f"host {host.name}: {args.end}d", f"host {host.name} is not in service any more")
+
+
+def host_approve(args: argparse.Namespace, _: Config, store: Store) -> int:
+    """Let a host stream that was enrolled with a token that asks for approval."""
+    at = time.time()
+    with store.write() as conn:
+        host = _host(conn, args.host)
+        done = machines.approve(conn, host.id, at)
+        if done:
+            hosts.add_host_event(conn, host.id, at, "approved", {"by": "czuwak"})
+    return _done(done, f"host {host.name}: approved", f"host {host.name} does not wait for approval")
+
+
+def host_same(args: argparse.Namespace, _: Config, store: Store) -> int:
+    """A reinstalled computer takes over its old name, tickets and timeline; or stays another one."""
+    at = time.time()
+    with store.write() as conn:
+        host = _host(conn, args.host)
+        if args.no:
+            done = machines.is_not_same(conn, host.id)
+            return _done(done, f"host {host.name} stays a computer of its own", f"host {host.name} asks nothing")
+        now = machines.is_same(conn, host.id, at)
+        if now is not None:
+            hosts.add_host_event(conn, host.id, at, "same_machine", {"was": host.name, "by": "czuwak"})
+    told = f"host {host.name} is {now.name} again; the old identity is retired" if now else ""
+    return _done(now is not None, told, f"host {host.name} asks nothing; see `czuwak host list`")
+
+
+def host_rebind(args: argparse.Namespace, _: Config, store: Store) -> int:
+    """Forget which computer an identity is bound to: its hardware or machine id has really changed."""
+    with store.write() as conn:
+        host = _host(conn, args.host)
+        done = machines.rebind(conn, host.id)
+    told = f"host {host.name}: the next computer that connects with its key is it"
+    return _done(done, told, f"host {host.name} is not in service any more")
 
 
 def api_token_create(args: argparse.Namespace, _: Config, store: Store) -> int:
@@ -219,6 +259,23 @@ def api_token_revoke(args: argparse.Namespace, _: Config, store: Store) -> int:
         done = api_tokens.revoke(conn, args.id, time.time())
     no = f"no open bearer token has the id {args.id}; see `czuwak token api-list`"
     return _done(done, f"bearer token {args.id} is revoked", no)
+
+
+def _host(conn: Connection, word: str) -> hosts.Host:
+    """By id, by instance, or by a name that only one host in service has."""
+    found = hosts.host(conn, word, None) or hosts.host_by_instance(conn, word)
+    named = [found] if found else [h for h in hosts.hosts(conn, scope=None, text=word) if h.name == word]
+    if len(named) > 1:
+        raise CollectorError(f"{len(named)} hosts are named {word}: {', '.join(h.instance for h in named)}; say which")
+    if not named:
+        raise CollectorError(f"no host is named {_clean(word)} or has this id; see `czuwak host list`")
+    return named[0]
+
+
+def _asks(host: hosts.Host, old: hosts.Host | None) -> str:
+    asked = ["approval"] if host.approved_at is None else []
+    asked += [f"same machine as {old.instance}?"] if old is not None else []
+    return ", ".join(asked)
 
 
 def _company(known: Sequence[str], slug: str | None) -> str:

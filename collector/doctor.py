@@ -13,6 +13,7 @@ from pathlib import Path
 from collector import config as configuration
 from collector import serve
 from collector.errors import CollectorError, ConfigError
+from collector.exposed import exposed
 from collector.ingest import ca
 from collector.ingest.errors import CaError
 from collector.rules.errors import RuleFileError
@@ -102,7 +103,7 @@ def _secrets(config: configuration.Config) -> list[Finding]:
             findings.append(Finding("fail", "secret", f"{path} can be read by others", f"chmod 600 {path}"))
         else:
             findings.append(Finding("ok", "secret", f"{path} is readable by its owner only"))
-    return findings
+    return [*findings, *(Finding("warn", "permissions", told, command) for told, command in exposed(config))]
 
 
 def _certificate(config: configuration.Config) -> Finding:

@@ -84,6 +84,10 @@ def _init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     p.add_argument("dir", type=Path, metavar="DIR")
     p.add_argument("--company", default="My company", help="name of the first company")
     p.add_argument("--admin", default="admin", help="login of the first user")
+    p.add_argument(
+        "--ca-cert", type=Path, metavar="FILE", help="the company's CA that signs, with its chain to the root"
+    )
+    p.add_argument("--ca-key", type=Path, metavar="FILE", help="its key, PEM, not encrypted")
     p.set_defaults(run=_run_init, log="WARNING")
 
 
@@ -118,6 +122,7 @@ def _tokens(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     p.add_argument("--name", default="*", metavar="PATTERN", help="host names it is good for, as in srv-*")
     p.add_argument("--uses", type=_positive, default=1, help="how many computers may join by it")
     p.add_argument("--hours", type=_positive, default=24, help="how long it is good for")
+    p.add_argument("--approve", action="store_true", help="its hosts wait until somebody approves them")
     _admin(group, "list", "all join tokens", "token_list")
     p = _admin(group, "revoke", "a token that shall enrol nobody any more", "token_revoke")
     p.add_argument("id", type=_positive)
@@ -152,8 +157,17 @@ def _hosts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _admin(group, "list", "all of them and whether they are there", "host_list")
     for name, text in (("retire", "one that left the company"), ("revoke", "one whose key may be stolen")):
         p = _admin(group, name, text, "host_end")
-        p.add_argument("id")
+        p.add_argument("host", metavar="HOST", help="its name or id")
         p.set_defaults(end=name)
+    for name, text in (
+        ("approve", "let one stream that waits for it"),
+        ("same", "a reinstalled computer is its old self again: name, tickets and timeline"),
+        ("rebind", "bind an identity to the computer that connects next"),
+    ):
+        p = _admin(group, name, text, f"host_{name}")
+        p.add_argument("host", metavar="HOST", help="its name or id")
+        if name == "same":
+            p.add_argument("--no", action="store_true", help="it is another computer; do not ask again")
 
 
 def _database(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -225,7 +239,10 @@ def _run_demo(args: argparse.Namespace) -> int:
 def _run_init(args: argparse.Namespace) -> int:
     from collector import setup  # noqa: PLC0415 - loaded only when asked for
 
-    done = setup.initialise(args.dir, company=args.company, login=args.admin, at=time.time())
+    if (args.ca_cert is None) != (args.ca_key is None):
+        raise UsageError("--ca-cert and --ca-key belong together: a certificate with its chain, and its key")
+    given = None if args.ca_cert is None else (args.ca_cert, args.ca_key)
+    done = setup.initialise(args.dir, company=args.company, login=args.admin, at=time.time(), authority=given)
     print("\n".join(done.lines), file=sys.stderr)
     if done.password:
         print(

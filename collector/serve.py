@@ -21,6 +21,7 @@ from collector import config as configuration
 from collector import supervise
 from collector.config import Config
 from collector.errors import CollectorError
+from collector.exposed import exposed
 from collector.intake import Intake
 from collector.store import Store, StoreError, open_store
 from collector.store.settings import matrix
@@ -52,6 +53,8 @@ def check_ready(config: Config, only: Sequence[str] = PARTS) -> None:
 
     load_rules(config)
     opened(config).close()
+    for told, command in exposed(config):
+        log.warning("%s; run `%s`", told, command, extra={"action": "file_exposed"})
     ca.load(config.ca.dir)
     secret(config.web.secret_file)
     ingest = (config.ingest.listen, config.ingest.enrollment_listen) if "ingest" in only else ()

@@ -13,6 +13,7 @@ from collector import config as configuration
 from collector import serve
 from collector.errors import SetupError
 from collector.ingest import ca
+from collector.ingest.chain import read_chain
 from collector.store import StoreError, hosts, schema, users
 from collector.tickets.text import NAME, required
 
@@ -37,13 +38,15 @@ def initialise(
     company: str,
     login: str,
     at: float,
+    authority: tuple[Path, Path] | None = None,
     text: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Prepared:
     """Make configuration, secrets, CA, database, the first company and the first admin under `folder`.
 
-    `text` replaces the configuration template. Raises CollectorError and its kin with what is in the way; what was
-    made stays, and the same call goes on from there.
+    `authority` are the company's own certificate with its chain, and its key; `text` replaces the configuration
+    template. Raises CollectorError and its kin with what is in the way; what was made stays, and the same call goes on
+    from there.
     """
     short, login = slug(company), required("login", login, NAME)
     folder = folder.absolute()
@@ -53,8 +56,9 @@ def initialise(
     config = configuration.load(path, environ)
     secret = config.web.secret_file
     lines.append(_once(secret, lambda: _write(secret, secrets.token_urlsafe(48) + "\n"), "cookie secret"))
-    lines.append(_once(config.ca.dir / ca.CERTIFICATE_FILE, lambda: _authority(config.ca.dir), "certificate authority"))
-    ca.load(config.ca.dir)
+    place = config.ca.dir / ca.CERTIFICATE_FILE
+    lines.append(_once(place, lambda: _authority(config.ca.dir, authority), "certificate authority"))
+    _check_authority(config.ca.dir, authority)
     lines.append(f"{'made' if upgrade(config) else 'kept'}  database {config.database.shown}")
     password = _people(config, company, short, login, at, lines)
     return Prepared(config, tuple(lines), login, password)
@@ -93,7 +97,7 @@ def _own(folder: Path) -> None:
         raise SetupError(f"{folder} holds {strange[0]} but no {FILE}: it is not ours; name a new or an empty folder")
 
 
-def _authority(folder: Path) -> None:
+def _authority(folder: Path, given: tuple[Path, Path] | None) -> None:
     """Made beside its place and moved there, so that a key without its certificate is never left behind."""
     if folder.is_dir() and any(folder.iterdir()):
         raise SetupError(
@@ -103,8 +107,25 @@ def _authority(folder: Path) -> None:
     part = folder.with_name(folder.name + PART)
     if part.exists():
         shutil.rmtree(part)
-    ca.create(part)
+    if given is None:
+        ca.create(part)
+    else:
+        ca.adopt(part, *given)
     part.replace(folder)
+
+
+def _check_authority(folder: Path, given: tuple[Path, Path] | None) -> None:
+    """What stands is kept; one that was named and is another is told, because agents would believe the wrong one."""
+    chain = ca.load(folder).ca_pem
+    try:
+        wanted = given[0].read_bytes() if given else chain
+    except OSError as error:
+        raise SetupError(f"{error.filename}: {error.strerror}") from None
+    if given and read_chain(wanted, str(given[0])) != read_chain(chain, str(folder)):
+        raise SetupError(
+            f"{folder} holds another certificate authority, which agents may believe already; move the folder away to"
+            f" take over {given[0]}, and enrol every agent again"
+        )
 
 
 def _people(config: configuration.Config, company: str, short: str, login: str, at: float, lines: list[str]) -> str:

@@ -59,3 +59,12 @@ def test_facts_that_are_none_are_named(identity_of: Make, ca: Authority, content
     (folder / "identity.json").write_text(content)
     with pytest.raises(IdentityError, match="enroll again"):
         identity.load(folder)
+
+
+@pytest.mark.parametrize("name", ["", "cert.pem", "ca.pem", "identity.json"])
+def test_what_others_may_change_is_told_with_the_command(identity_of: Make, ca: Authority, name: str) -> None:
+    folder = identity_of(ca, "c:1")
+    assert list(identity.exposed(folder, folder)) == []
+    (folder / name).chmod(0o777)
+    told = f"{folder / name} can be changed by others (mode 0777): run `chmod go-w {folder / name}`"
+    assert list(identity.exposed(folder, folder)) == [told]

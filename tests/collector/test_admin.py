@@ -108,8 +108,8 @@ def test_the_list_tells_open_from_used_expired_and_revoked(run: Run, folder: Pat
         (("token", "api-revoke", "7"), "no open bearer token has the id 7; see `czuwak token api-list`"),
         (("token", "api", "x", "--scope", "hosts:read", "--company", "beta"), "no company is called 'beta'; there are"),
         (("token", "api", "x", "--scope", "hosts:read", "--owner", "zofia"), "no user has the login zofia"),
-        (("host", "retire", "7"), "no host in service has the id 7; see `czuwak host list`"),
-        (("host", "revoke", "\0"), "no host in service has the id"),
+        (("host", "retire", "7"), "no host is named 7 or has this id; see `czuwak host list`"),
+        (("host", "revoke", "\0"), "no host is named \ufffd or has this id"),
         (("user", "passwd", "zofia"), "no user has the login zofia; see `czuwak user list`"),
         (("user", "add", "admin"), "user admin is there already; `czuwak user passwd admin`"),
         (("user", "add", "zofia", "--companies", "alfa,beta"), "no company is called 'beta'"),
@@ -262,12 +262,13 @@ def test_nobody_waits_for_somebody_who_types(run: Run, folder: Path, monkeypatch
 # --- hosts ---
 
 
-def enrolled(folder: Path, name: str) -> None:
+def enrolled(folder: Path, name: str, board: str = "", *, approved: bool = True) -> None:
     store = database(folder)
     with store.write() as conn:
         enrollments.add_host(
             conn, host_id=f"id-{name}", company="alfa", site="main", class_="server", name=name, enrollment_id=name,
             key_hash="k", serial=name, certificate_pem="", not_after=time.time() + 60, at=time.time(),
+            machine_fingerprint=board, approved=approved,
         )  # fmt: skip
     store.close()
 
@@ -276,9 +277,44 @@ def test_a_host_is_listed_revoked_and_retired_once(run: Run, folder: Path) -> No
     enrolled(folder, "srv-1")
     (host,) = rows(run, "host", "list")
     assert (host["id"], host["host"], host["company"], host["seen"]) == ("id-srv-1", "srv-1", "alfa", "never")
-    assert run("host", "revoke", "id-srv-1")[2] == "host id-srv-1: revoked\n"
-    assert run("host", "retire", "id-srv-1")[2] == "host id-srv-1: retired\n"
-    assert run("host", "retire", "id-srv-1")[0] == 1
+    assert run("host", "revoke", "id-srv-1")[2] == "host srv-1: revoked\n"
+    assert run("host", "retire", "srv-1")[2] == "host srv-1: retired\n"
+    assert run("host", "retire", "srv-1")[0] == 1
+    assert "no host is named srv-2 or has this id" in run("host", "retire", "srv-2")[2]
+
+
+def test_a_host_that_waits_is_approved_once(run: Run, folder: Path) -> None:
+    enrolled(folder, "srv-1", approved=False)
+    assert [host["asks"] for host in rows(run, "host", "list")] == ["approval"]
+    assert run("host", "approve", "srv-1")[2] == "host srv-1: approved\n"
+    assert "does not wait for approval" in run("host", "approve", "srv-1")[2]
+    assert [host["asks"] for host in rows(run, "host", "list")] == [""]
+
+
+def test_a_reinstalled_computer_is_asked_about_and_becomes_its_old_self(run: Run, folder: Path) -> None:
+    enrolled(folder, "srv-1", "board")
+    enrolled(folder, "srv-1-new", "board")
+    assert [host["asks"] for host in rows(run, "host", "list")] == ["", "same machine as srv-1?"]
+    assert run("host", "same", "srv-1-new")[2] == "host srv-1-new is srv-1 again; the old identity is retired\n"
+    assert [(host["id"], host["host"]) for host in rows(run, "host", "list")] == [("id-srv-1-new", "srv-1")]
+    assert "asks nothing" in run("host", "same", "srv-1")[2]
+
+
+def test_another_computer_stays_another_one(run: Run, folder: Path) -> None:
+    enrolled(folder, "srv-1", "board")
+    enrolled(folder, "srv-2", "board")
+    assert run("host", "same", "srv-2", "--no")[2] == "host srv-2 stays a computer of its own\n"
+    assert [host["asks"] for host in rows(run, "host", "list")] == ["", ""]
+
+
+def test_an_identity_can_be_bound_anew(run: Run, folder: Path) -> None:
+    enrolled(folder, "srv-1", "board")
+    assert "the next computer that connects with its key is it" in run("host", "rebind", "srv-1")[2]
+
+
+def test_a_token_may_ask_for_approval(run: Run) -> None:
+    assert run("token", "create", "--approve")[0] == 0
+    assert [token["approval"] for token in rows(run, "token", "list")] == ["asked"]
 
 
 def test_a_hostile_name_cannot_steer_the_terminal(run: Run, folder: Path) -> None:

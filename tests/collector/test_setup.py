@@ -10,6 +10,7 @@ from collector.ingest.errors import CaError
 from collector.main import main
 from collector.store import StoreError, hosts, open_store, users
 from collector.tickets.errors import Invalid
+from tests.collector.ingest.company import link, written
 
 NOW = 1_800_000_000.0
 
@@ -174,3 +175,21 @@ def test_an_upgrade_that_is_only_tried_changes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "czuwak.db").exists()
     with pytest.raises(StoreError):
         open_store(loaded.database.url)
+
+
+def test_the_companys_own_authority_is_taken_over_and_kept(tmp_path: Path) -> None:
+    root = link("Acme root")
+    given = written(tmp_path / "given", link("Acme devices", root), root)
+    made = [
+        setup.initialise(tmp_path / "cz", company="Acme", login="admin", at=1.0, environ={}, authority=given)
+        for _ in range(2)
+    ]
+    assert ca.load(made[1].config.ca.dir).ca_pem == given[0].read_bytes()
+    other = written(tmp_path / "other", root)
+    with pytest.raises(SetupError, match="holds another certificate authority"):
+        setup.initialise(tmp_path / "cz", company="Acme", login="admin", at=1.0, environ={}, authority=other)
+
+
+def test_a_certificate_without_its_key_is_a_mistake_of_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / "cz"), "--ca-cert", "x"]) == 2
+    assert "--ca-cert and --ca-key belong together" in capsys.readouterr().err
