@@ -34,11 +34,12 @@ demo: setup ## the whole product on this machine; ARGS=--once runs it unattended
 test: setup servers lint ## lint, types, import rules, all tests, the wheel
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-lint: setup ## ruff, format, mypy, import rules, protobuf style
+lint: setup ## ruff, format, mypy, import rules, dependencies, protobuf style
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(BIN)/deptry . > $(VENV)/deptry.log 2>&1 || { cat $(VENV)/deptry.log; exit 1; }
 	@cd proto && ../$(BIN)/buf lint .
 	@$(MAKE) -s proto
 
