@@ -321,7 +321,7 @@ def _act(
     if current is None:
         raise NotFound(number)
     if version is not None and version != current.version:
-        raise Conflict(current)
+        raise Conflict(current.number, current.version)
     change = apply_all(current, [_named(conn, a) for a in actions], actor, at, policy=policy)
     if not change:
         return current

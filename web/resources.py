@@ -157,7 +157,7 @@ def act(parts: Parts, caller: Caller, ticket: Ticket, doing: Sequence[Action], *
     try:
         return parts.intake.act(ticket.number, doing, caller.actor, parts.now(), version=version, scope=caller.scope)
     except Conflict as error:
-        raise lost_update(parts, error.current) from error
+        raise lost_update(parts, find(parts, caller, ticket.number)) from error
     except NotAllowed as error:
         raise Problem(409, f"The ticket does not allow it: {error.reason}.") from error
     except NotFound as error:

@@ -112,8 +112,8 @@ def act(number: str, act: str) -> str | AnyResponse | tuple[str, int]:
         # A comment overwrites nothing, so it needs no version; whatever else does, has the one it saw.
         seen = None if all(isinstance(a, Comment) for a in actions) else request.form.get("version", type=int)
         parts().intake.act(ticket.number, actions, frame.actor(), parts().now(), version=seen, scope=g.scope)
-    except Conflict as conflict:
-        return _both(conflict.current, act), 409
+    except Conflict:
+        return _both(_find(ticket.number), act), 409
     except NotFound:
         abort(404)
     except NotAllowed:

@@ -1,10 +1,5 @@
 """What the helpdesk refuses, and why; every error carries its facts as data."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collector.tickets.ticket import Ticket
-
 
 class TicketError(Exception):
     """Something about a ticket was refused."""
@@ -27,11 +22,12 @@ class NotFound(TicketError):  # noqa: N818
 
 
 class Conflict(TicketError):  # noqa: N818
-    """Somebody changed the ticket since it was read; `current` is how it is now."""
+    """Somebody changed the ticket since it was read; `version` is the one it has now."""
 
-    def __init__(self, current: "Ticket") -> None:
-        super().__init__(f"{current.number} was changed by somebody else; it is at version {current.version}")
-        self.current = current
+    def __init__(self, number: str, version: int) -> None:
+        super().__init__(f"{number} was changed by somebody else; it is at version {version}")
+        self.number = number
+        self.version = version
 
 
 class Invalid(TicketError):  # noqa: N818

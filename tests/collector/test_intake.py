@@ -366,13 +366,14 @@ def test_a_person_opens_tickets_for_their_companies_and_hosts_only(store: Store,
     assert (made.host_id, made.host, made.instance) == ("h1", "srv-b", "srv-b")
 
 
-def test_a_lost_update_is_a_conflict_that_shows_the_current_ticket(store: Store, intake: Intake, anna: Actor) -> None:
+def test_a_lost_update_is_a_conflict_that_names_the_current_version(store: Store, intake: Intake, anna: Actor) -> None:
     fire(intake, 1.0)
     taken = intake.act("CZ-1970-000001", [Take()], anna, 2.0, version=1)
     assert taken.version == 2
     with pytest.raises(Conflict) as error:
         intake.act("CZ-1970-000001", [Comment("x")], anna, 3.0, version=1)
-    assert error.value.current == all_tickets(store)[0] == taken
+    assert (error.value.number, error.value.version) == ("CZ-1970-000001", 2)
+    assert all_tickets(store)[0] == taken
     assert intake.act("1", [Comment("x")], anna, 3.0, version=2).version == 3
 
 
