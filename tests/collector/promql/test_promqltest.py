@@ -18,9 +18,9 @@ from collector.labels import NAME, Labels
 from collector.promql import EvaluationError, Plan, PlanError, evaluate, evaluate_range, plan
 from collector.promql.nodes import Call, Node, Range, Selector, Text
 from collector.promql.survey import nodes
+from tests.field import HOW, field_data
 
 HERE = Path(__file__).parent
-SHARED = HERE.parents[3] / "shared" / "data" / "promqltest"
 _PAIR = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|([\w.:]+))\s*(?:=\s*(?:"((?:\\.|[^"\\])*)"|\'([^\']*)\'))?\s*(?:,|$)')
 _SERIES = re.compile(r"""^([A-Za-z_:][\w:]*)?\s*(?:\{((?:"(?:\\.|[^"\\])*"|'[^']*'|[^"}'])*)\})?\s*(.*)$""")
 _RUN = re.compile(r"^(.+?)(?:([+-][^x+-]+(?:e[+-]?\d+)?))?x(\d+)$")
@@ -308,7 +308,7 @@ def test_our_own_cases_hold(path: Path) -> None:
     ["selectors", "literals", "collision", "range_queries", "functions", "operators", "trig_functions", "at_modifier"],
 )
 def test_prometheus_cases_in_scope_hold(name: str) -> None:
-    path = SHARED / f"{name}.test"
-    if not path.is_file():
-        pytest.skip("Prometheus' expression tests are not beside this checkout (../shared/data/promqltest)")
-    assert _report(path) == []
+    folder = field_data("promqltest")
+    if folder is None:
+        pytest.skip(HOW)
+    assert _report(folder / f"{name}.test") == []

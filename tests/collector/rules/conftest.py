@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.field import HOW, field_data
+
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -14,7 +16,9 @@ def default_rules() -> Path:
 
 @pytest.fixture
 def field_rules() -> list[Path]:
-    found = sorted((REPOSITORY.parent / "shared" / "data" / "rules").glob("*.yml"))
-    if not found:
-        pytest.skip("the rule packs from the field are not beside this checkout (../shared/data/rules)")
+    folder = field_data("rules")
+    if folder is None:
+        pytest.skip(HOW)
+    found = sorted(folder.glob("*.yml"))
+    assert found, f"{folder} has no rule packs"
     return found
