@@ -236,9 +236,10 @@ class Attendance:
                 self._want_crashes = True
 
     def lost(self, gone: Mapping[str, int]) -> None:
-        """Another collector holds these hosts (instance -> our generation) now and keeps their presence."""
-        for member in self._members.values():
-            if member.gen <= gone.get(member.identity.instance, -1):
+        """Another collector holds these hosts (host -> our generation) now and keeps their presence."""
+        for host, gen in gone.items():
+            member = self._members.get(host)
+            if member is not None and member.gen <= gen:
                 member.ours = member.connected = False
 
     def live(self, host: str) -> None:

@@ -5,6 +5,7 @@ decides: what is believed here too long is refused there (see store/fencing.py) 
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,12 +16,13 @@ from collector.rules.schedule import Commit, Schedule
 from collector.store import alerts as alert_rows
 from collector.store import collectors, hosts, leases
 from collector.store.engine import Store
+from collector.store.errors import StoreError
 from collector.store.fencing import NO_HOST, OWN, Holding
 
 _NEVER = -2
 
 log = logging.getLogger(__name__)
-Lost = Callable[[Mapping[str, int]], None]  # instance -> generation that is over
+Lost = Callable[[Mapping[str, int]], None]  # host -> generation that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Custody:
         self._foreign: frozenset[str] = frozenset()
         self._others: frozenset[str] = frozenset()
         self._lead = 0
+        self._looking = threading.Lock()
+        self._over = False
         self._pending: set[str] = set()  # refused by a commit, still in the schedule
 
     # --- any thread: the database alone ---
@@ -60,8 +64,15 @@ class Custody:
 
     def look(self, lead: int) -> Sighting:
         """A sign of life, the lead if it is free, the hosts of the dead if we have it. Raises StoreError."""
-        with self._store.write() as conn:
+        with self._looking:
+            return self._look(lead)
+
+    def _look(self, lead: int) -> Sighting:
+        if self._over:
+            raise StoreError("this collector has told its end")
+        with self._store.write() as conn:  # alone: whoever froze with the lease's lock must not make us look dead
             at = collectors.beat(conn, self.collector)
+        with self._store.write() as conn:
             gen = leases.acquire(conn, leases.LEAD, self.collector)
             taken = hosts.attend(conn, self.collector, at) if gen else ()
             others = collectors.others(conn, self.collector, at)
@@ -75,8 +86,9 @@ class Custody:
             )
 
     def leave(self) -> None:
-        """The orderly end: hosts and lead are free at once. Raises StoreError."""
-        with self._store.write() as conn:
+        """The orderly end: hosts and lead are free at once, and no look takes it back. Raises StoreError."""
+        with self._looking, self._store.write() as conn:
+            self._over = True
             leases.release(conn, leases.LEAD, self.collector)
             collectors.stop(conn, self.collector)
 
@@ -159,10 +171,11 @@ class Custody:
     def _forget(self, schedule: Schedule, lost: set[str]) -> None:
         if not lost:
             return
-        ended = {instance: self._gens.pop(instance) for instance in lost if instance in self._gens}
+        mine = lost & self._gens.keys()
+        ended = {self._hosts.pop(instance): self._gens.pop(instance) for instance in mine}
         if NO_HOST in lost:
             self._lead = 0
-        self._foreign |= ended.keys()
+        self._foreign |= mine
         others = NO_HOST in lost
 
         def leaves(labels: Labels) -> bool:

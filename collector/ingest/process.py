@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import ipaddress
-import itertools
 import logging
 import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -345,14 +344,20 @@ def _tell_ends(presented: Presented, engine: Engine, metrics: Metrics, collector
 
 
 async def _tend(servicer: service.IngestServicer, presented: Presented, renewed: Callable[[], None]) -> None:
-    looks_per_beat = max(1, round(BEAT / LOOK_SECONDS))
-    for look in itertools.count(1):
+    async def tend() -> None:
         await servicer.tend()
         if presented.renew():
             renewed()
-        if look % looks_per_beat == 0:
-            await servicer.guard()
-        await asyncio.sleep(LOOK_SECONDS)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_repeat(tend, LOOK_SECONDS))
+        group.create_task(_repeat(servicer.guard, BEAT))
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
+    while True:
+        await work()
+        await asyncio.sleep(pause)
 
 
 async def _finish(servicer: service.IngestServicer, tending: "asyncio.Task[None]") -> None:

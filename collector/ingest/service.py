@@ -192,19 +192,23 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Every few seconds: a sign of life, and who holds which host. A database that is away is `tend`'s to tell."""
         custody = self._custody
         try:
-            seen = await self._database(partial(custody.look, custody.lead))
+            # Not by `worker`, whose threads may all wait for locks of a collector that is frozen.
+            seen = await asyncio.to_thread(custody.look, custody.lead)
         except StoreError:
             return
         self._attendance.took(seen.taken)
         self._engine.call(lambda _head, schedule, at: custody.apply(schedule, at, seen))
 
     def cut(self, gone: Mapping[str, int]) -> None:
-        """Sessions (instance -> generation) that another collector has ended: who still streams to us comes again.
+        """Sessions (host -> generation) that another collector has ended: who still streams to us comes again.
 
-        Its books are closed: what it sent last may have had no effect here.
+        Its books are closed: what it sent last may have had no effect here. Its last samples are nobody's present.
         """
-        for host, link in tuple(self._newest.items()):
-            if gone.get(link.session.identity.instance) == link.session.gen:
+        for host, gen in gone.items():
+            link = self._newest.get(host)
+            if link is None or link.session.gen <= gen:
+                self._engine.goodbye(host, self._now())
+            if link is not None and link.session.gen == gen:
                 link.feed(Fenced(clone=False))
                 del self._newest[host]
         self._attendance.lost(gone)

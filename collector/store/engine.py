@@ -16,7 +16,7 @@ from collector.store import sqlite
 from collector.store.errors import StoreError, translated
 from collector.tickets.text import clean
 
-_PG_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+_PG_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=10000"
 
 
 class Store:

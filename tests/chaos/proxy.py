@@ -96,6 +96,11 @@ class Proxy:
         """Reset every open connection now."""
         self._call(self._drop())
 
+    def lead(self, target: int) -> None:
+        """Another target from now on; what is open to the old one is reset."""
+        self._target = (self._target[0], target)
+        self.drop()
+
     def heal(self) -> None:
         """No fault any more; connections that are open and what they hold go on."""
         self.set(HEALTHY)
