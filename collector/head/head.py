@@ -94,11 +94,12 @@ class Head:
         for block in self._singles.values():
             self._follow(block)
 
-    def register(self, host: str, schema: bytes, series: Sequence[Labels]) -> None:
+    def register(self, host: str, schema: bytes, series: Sequence[Labels], shared: Labels | None = None) -> None:
         """The host's batches of this schema have these series, in this order.
 
-        `series` are whole label sets with `__name__`. Series the host had before keep their history, those it has no
-        more get a staleness marker with its next sample. Raises HeadError when a label set comes twice.
+        `series` are label sets with `__name__`, whole, or without the labels of the host in `shared`. Series the host
+        had before keep their history, those it has no more get a staleness marker with its next sample. Raises
+        HeadError when a label set comes twice.
         """
         known = self._hosts.get(host)
         if known is not None and schema in known.schemas:
@@ -106,7 +107,7 @@ class Head:
             return
         if len(set(series)) != len(series):
             raise HeadError(f"host {host!r} has a label set twice in schema {schema.hex()}")
-        shared, own = split(series)
+        shared, own = split(series) if shared is None else (shared, series)
         if known is not None and known.shared != shared:
             self.remove(host)
             known = None
@@ -302,7 +303,7 @@ class Head:
         for route in known.routes(schema, self._memory):
             block, place = route.block, places[route.block.kind]
             if place is not None:
-                self._open_slot(block, place, at, filled=route.whole)
+                block.open_slot(place, at, filled=route.whole)
                 block.slab.values[route.spots, place] = filled if route.columns is None else filled[route.columns]
 
     def _slot(self, known: Host, block: Block, at: float) -> int | None:
@@ -312,7 +313,7 @@ class Head:
             return behind[0] if block.kind != THIN or at - behind[1] >= CHART_STEP else None
         newest = block.newest
         place = block.slab.position(block.index, at)
-        if place is None or (newest is not None and not self._wanted(block, at, newest, place)):
+        if place is None or (newest is not None and not block.wanted(at, newest, place, self.retention)):
             return None
         slab = block.slab
         if slab.end[block.index] == slab.slots:
@@ -321,23 +322,6 @@ class Head:
                 known.moved()
             place = block.slab.position(block.index, at)
         return place
-
-    def _wanted(self, block: Block, at: float, newest: float, place: int) -> bool:
-        """False for what is too old to be kept, and for charts what is too close to another sample."""
-        if at > newest:
-            return block.kind != THIN or at - newest >= CHART_STEP
-        slab, index = block.slab, block.index
-        begin, end = int(slab.begin[index]), int(slab.end[index])
-        if block.kind == THIN and place > begin and at - slab.times[index, place - 1] < CHART_STEP:
-            return False
-        full = end - begin >= slab.slots // 2 and slab.slots >= block.most
-        return at >= newest - self.retention and not (place == begin and full)
-
-    def _open_slot(self, block: Block, place: int, at: float, *, filled: bool) -> None:
-        if filled and place == block.slab.end[block.index]:
-            block.slab.push(block.index, at)
-        else:
-            block.slab.open_slot(block.index, block.spots, place, at)
 
     def _place(self, rows: _Rows) -> Place:
         """Where the samples of these rows are."""
@@ -462,7 +446,7 @@ class Head:
         block = single.blocks[kind]
         place = self._slot(single, block, at)
         if place is not None:
-            self._open_slot(block, place, at, filled=True)
+            block.open_slot(place, at, filled=True)
             block.slab.values[block.spots, place] = value
 
     def _release(self, known: Host) -> None:

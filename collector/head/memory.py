@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.head.demand import ALL, CHART_SECONDS, KINDS, LENGTHS, NEWEST, THIN, first_of, slots_of
+from collector.head.demand import ALL, CHART_SECONDS, CHART_STEP, KINDS, LENGTHS, NEWEST, THIN, first_of, slots_of
 from collector.head.selection import Part, Plane
 from collector.head.slab import Run, Slab, listed, run
 
@@ -47,6 +47,24 @@ class Block:
     def newest(self) -> float | None:
         """Time of the newest slot, None without any."""
         return self.slab.newest(self.index)
+
+    def wanted(self, at: float, newest: float, place: int, retention: float) -> bool:
+        """False for what is too old to be kept, and for charts what is too close to another sample."""
+        if at > newest:
+            return self.kind != THIN or at - newest >= CHART_STEP
+        slab, index = self.slab, self.index
+        begin, end = int(slab.begin[index]), int(slab.end[index])
+        if self.kind == THIN and place > begin and at - slab.times[index, place - 1] < CHART_STEP:
+            return False
+        full = end - begin >= slab.slots // 2 and slab.slots >= self.most
+        return at >= newest - retention and not (place == begin and full)
+
+    def open_slot(self, place: int, at: float, *, filled: bool) -> None:
+        """A slot at `place`; its series are STALE there unless the caller has a value for each."""
+        if filled and place == self.slab.end[self.index]:
+            self.slab.push(self.index, at)
+        else:
+            self.slab.open_slot(self.index, self.spots, place, at)
 
 
 class Memory:

@@ -1,11 +1,11 @@
-"""An accepted schema as long as it is in use: small at rest, whole label sets only until the engine has them."""
+"""An accepted schema as long as it is in use: the agent's own words, packed; label sets are made of them on demand."""
 
 import hashlib
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
-from collector.ingest.stamp import Identity, stamp_each
+from collector.ingest.stamp import Identity, own_series, stamp_each, words_of
 from collector.labels import Labels
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -22,24 +22,25 @@ class Columns:
     total: int
     keep: tuple[int, ...] | None
     identity: Identity
-    packed: bytes  # the agent's own words for the series taken: a fiftieth of what label sets weigh
-    stamped: tuple[Labels, ...] = ()  # spares the first registration the work of `series`
+    packed: bytes  # a fiftieth of what label sets weigh, and the same object for agents with the same series
+
+    def own(self) -> tuple[Labels, ...]:
+        """The label sets of the columns taken without the identity, in order."""
+        return own_series(zlib.decompress(self.packed))
 
     def series(self) -> tuple[Labels, ...]:
         """The stamped label sets of the columns taken, in order."""
-        return self.stamped or stamp_each(pb.Schema.FromString(zlib.decompress(self.packed)).series, self.identity)
-
-    def rested(self) -> "Columns":
-        """The same without its label sets."""
-        return replace(self, stamped=()) if self.stamped else self
+        return stamp_each(self.own(), self.identity)
 
 
-def columns_of(
-    schema: pb.Schema, identity: Identity, series: Sequence[Labels], keep: tuple[int, ...] | None = None
-) -> Columns:
-    """Columns of a schema's series once they are checked and stamped; of a refused one, those in `keep`."""
+def columns_of(schema: pb.Schema, identity: Identity, keep: tuple[int, ...] | None = None) -> Columns:
+    """Columns of a schema's series once they are checked; of a refused one, those in `keep`."""
     named = repr((schema.hash, identity, keep)).encode()
     key = hashlib.blake2b(named, digest_size=16).digest()
     taken = schema.series if keep is None else [schema.series[column] for column in keep]
-    packed = zlib.compress(pb.Schema(series=taken).SerializeToString())
-    return Columns(key, len(schema.series), keep, identity, packed, tuple(series))
+    return Columns(key, len(schema.series), keep, identity, _packed(words_of(taken)))
+
+
+@lru_cache(maxsize=32)
+def _packed(words: bytes) -> bytes:
+    return zlib.compress(words)

@@ -305,7 +305,7 @@ class Engine(threading.Thread):
         try:
             put(host, columns.key, batch.at, present, values)
         except UnknownSchemaError:
-            self._head.register(host, columns.key, columns.series())
+            self._head.register(host, columns.key, columns.own(), columns.identity.shared())
             put(host, columns.key, batch.at, present, values)
         self._metrics.samples.inc(len(values) if present is None else int(present.sum()))
 

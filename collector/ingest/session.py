@@ -36,7 +36,7 @@ from collector.ingest.events import (
     Terms,
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
-from collector.ingest.stamp import MAX_SERIES, Identity, known_columns, stamp
+from collector.ingest.stamp import MAX_SERIES, Identity, check, known_columns
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
@@ -175,11 +175,11 @@ def _schema(session: Session, event: Said, _: float) -> Step:
     if schema.hash in session.schemas and schema.hash not in session.refused:
         return session, ()
     try:
-        series = stamp(schema, session.identity)
+        check(schema)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)
     known, told = _told_limited(session, 0)
-    return _learn(known, schema.hash, columns_of(schema, session.identity, series)), told
+    return _learn(known, schema.hash, columns_of(schema, session.identity)), told
 
 
 def _told_limited(session: Session, series: int) -> Step:
@@ -198,13 +198,12 @@ def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> 
     actions = (nack, Counted("schema_refused", error.detail), *told)
     if not keep:
         return session, actions
-    columns = columns_of(schema, session.identity, tuple(keep.values()), tuple(keep))
+    columns = columns_of(schema, session.identity, tuple(keep))
     return _learn(session, schema.hash, columns), actions
 
 
 def _learn(session: Session, schema: bytes, columns: Columns) -> Session:
-    """The newest schema alone keeps its label sets, until its first batch takes them to the engine."""
-    older = {h: c.rested() for h, c in session.schemas.items() if h != schema}
+    older = {h: c for h, c in session.schemas.items() if h != schema}
     return replace(session, schemas=_bounded({**older, schema: columns}))
 
 
@@ -245,7 +244,6 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
     accepted = replace(
         session,
         heard_at=at,
-        schemas=_rested(session.schemas, batch.schema_hash),
         ledger=session.ledger.see(batch.epoch, batch.seq),
         newest=max(session.newest, taken) if edge else session.newest,
         owed=session.owed - {(batch.epoch, batch.seq)} if session.owed else session.owed,
@@ -265,11 +263,6 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         slept=slept,
     )
     return accepted, (append, Counted("replayed" if replay else "live"))
-
-
-def _rested(schemas: Mapping[bytes, Columns], schema: bytes) -> Mapping[bytes, Columns]:
-    columns = schemas[schema]
-    return {**schemas, schema: columns.rested()} if columns.stamped else schemas
 
 
 def _placed(session: Session, batch: pb.Batch, size: int) -> Session:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from collector.ingest.errors import PayloadError
 from collector.labels import NAME, Labels
@@ -62,13 +63,17 @@ class Identity:
             "class": self.class_,
         }
 
+    def shared(self) -> Labels:
+        """The same as a label set."""
+        return Labels.of(self.labels())
+
     def series(self, name: str, **labels: str) -> Labels:
         """One stamped series of the collector's own about this host."""
         return Labels.of({**labels, **self.labels(), NAME: name})
 
 
-def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
-    """Final label set of every series, in order; raises PayloadError with the first thing that is wrong."""
+def check(schema: pb.Schema) -> bytes:
+    """The schema's own words, its series alone; raises PayloadError with the first thing that is wrong."""
     if len(schema.series) > MAX_SERIES:
         raise PayloadError(
             pb.NACK_REASON_QUOTA, f"The schema has {len(schema.series)} series; {MAX_SERIES} are the limit."
@@ -80,18 +85,39 @@ def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
         raise PayloadError(
             pb.NACK_REASON_QUOTA, f"The schema has {len(names)} different label names; {MAX_LABEL_NAMES} are the limit."
         )
-    if schema.hash != schema_hash(schema):
+    words = words_of(schema.series)
+    if schema.hash != _hash(words):
         raise _bad("The schema's hash is not the hash of its series.")
-    stamped = stamp_each(schema.series, identity)
-    if len(set(stamped)) != len(stamped):
-        raise _bad(f"The schema names a series twice: {_duplicate(stamped)}.")
-    return stamped
+    own_series(words)
+    return words
 
 
-def stamp_each(series: Iterable[pb.Series], identity: Identity) -> tuple[Labels, ...]:
-    """Final label sets of series that were found right before; raises PayloadError for one that was not."""
-    labels = identity.labels()
-    return tuple(_stamp_one(one, labels) for one in series)
+def words_of(series: Iterable[pb.Series]) -> bytes:
+    """The same bytes for the same series."""
+    return pb.Schema(series=series).SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=32)
+def own_series(words: bytes) -> tuple[Labels, ...]:
+    """The label sets of a schema's words without any identity, in order. Raises PayloadError.
+
+    Remembered, for a fleet's computers have the same series: they are checked once and share these objects.
+    """
+    own = tuple(_own(one) for one in pb.Schema.FromString(words).series)
+    if len(set(own)) != len(own):
+        raise _bad(f"The schema names a series twice: {_duplicate(own)}.")
+    return own
+
+
+def stamp(schema: pb.Schema, identity: Identity) -> tuple[Labels, ...]:
+    """Final label set of every series, in order; raises PayloadError with the first thing that is wrong."""
+    return stamp_each(own_series(check(schema)), identity)
+
+
+def stamp_each(own: Iterable[Labels], identity: Identity) -> tuple[Labels, ...]:
+    """Final label sets of series that have been checked."""
+    shared = identity.shared().pairs
+    return tuple(Labels(tuple(sorted((*one.pairs, *shared)))) for one in own)
 
 
 def known_columns(schema: pb.Schema, identity: Identity, known: tuple[Labels, ...]) -> dict[int, Labels]:
@@ -109,18 +135,21 @@ def known_columns(schema: pb.Schema, identity: Identity, known: tuple[Labels, ..
 
 def schema_hash(schema: pb.Schema) -> bytes:
     """First 16 bytes of SHA-256 over the series alone, deterministically encoded."""
-    bare = pb.Schema(series=schema.series)
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()[:HASH_BYTES]
+    return _hash(words_of(schema.series))
+
+
+def _hash(words: bytes) -> bytes:
+    return hashlib.sha256(words).digest()[:HASH_BYTES]
 
 
 def _stamped_or_none(series: pb.Series, identity: Identity) -> Labels | None:
     try:
-        return _stamp_one(series, identity.labels())
+        return stamp_each((_own(series),), identity)[0]
     except PayloadError:
         return None
 
 
-def _stamp_one(series: pb.Series, identity: dict[str, str]) -> Labels:
+def _own(series: pb.Series) -> Labels:
     if not _METRIC.fullmatch(series.name) or len(series.name) > MAX_NAME_BYTES:
         raise _bad(f"{_shown(series.name)} is not a metric name.")
     if series.name in RESERVED_METRICS or series.name.startswith(_OURS):
@@ -132,7 +161,7 @@ def _stamp_one(series: pb.Series, identity: dict[str, str]) -> Labels:
         if label.name in labels:
             raise _bad(f"{series.name} has the label {label.name} twice.")
         labels[_checked_name(series.name, label.name)] = _checked_value(series.name, label)
-    return Labels.of({**labels, **identity, NAME: series.name})
+    return Labels.of({**labels, NAME: series.name})
 
 
 def _checked_name(metric: str, name: str) -> str:

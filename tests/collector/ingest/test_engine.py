@@ -16,7 +16,6 @@ from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
 from collector.ingest.events import Append, Mark
 from collector.ingest.snapshot import Snapshot
-from collector.ingest.stamp import stamp
 from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.promql import EvaluationError, evaluate, plan
@@ -63,7 +62,7 @@ class Room:
         self.told: list[EventKind] = []
         self.acked: list[Mark] = []
         schema = wire.gauges(1)
-        self.columns = columns_of(schema, wire.identity, stamp(schema, wire.identity))
+        self.columns = columns_of(schema, wire.identity)
         groups = load_text(rules, "r.yml") if rules else ()
         self.metrics = Metrics()
         self.engine = Engine(
@@ -269,10 +268,9 @@ def test_a_batch_that_fits_no_series_fails_alone(room: Room) -> None:
     assert room.values() == {"node_thing": 1.0}
 
 
-def test_a_host_the_head_has_forgotten_is_taken_up_again_without_its_label_sets_at_hand(room: Room) -> None:
+def test_a_host_the_head_has_forgotten_is_taken_up_again(room: Room) -> None:
     room.send(1, 1.0)
     room.turn()
-    room.columns = room.columns.rested()
     room.engine.forget("a-1")
     room.send(2, 2.0)
     room.turn(1.0)
@@ -283,7 +281,6 @@ def test_a_host_the_head_has_forgotten_is_taken_up_again_without_its_label_sets_
 def test_a_host_that_was_away_for_longer_than_the_retention_comes_back(room: Room) -> None:
     room.send(1, 1.0)
     room.turn()
-    room.columns = room.columns.rested()
     room.turn(4000.0)  # the marker that ends its series is a sample too
     room.turn(4000.0)
     assert room.values() == {}

@@ -12,7 +12,7 @@ from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
 from collector.ingest.events import Append, Mark
-from collector.ingest.stamp import Identity, stamp
+from collector.ingest.stamp import Identity
 from collector.metrics import Metrics
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
@@ -74,7 +74,7 @@ class Room:
         self, host: str, at: float, value: float, lane: int, *, judged: float = 0.0, gen: int = 1, slept: float = 0.0
     ) -> None:
         identity = Identity(f"id-{host}", host, host, "acme", "waw", "server")
-        columns = columns_of(self.schema, identity, stamp(self.schema, identity))
+        columns = columns_of(self.schema, identity)
         self.seq[host] = self.seq.get(host, 0) + 1
         batch = Append(
             Mark(gen, "e", lane, self.seq[host]),

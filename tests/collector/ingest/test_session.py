@@ -296,25 +296,6 @@ def test_a_refused_schema_keeps_the_old_series_flowing_after_their_label_sets_ar
         assert [labels.get("number") for labels in columns.series()] == ["0", "1"]
 
 
-def test_label_sets_go_to_the_engine_with_a_schema_s_first_batch_and_stay_nowhere(wire: Wire) -> None:
-    talk, schema = with_schema(wire)
-    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
-    first = talk.append().columns
-    talk.hear(said(wire.batch(schema, 2, [1.0, 2.0])))
-    second = talk.append().columns
-    assert first is not None
-    assert second is not None
-    assert (len(first.stamped), second.stamped) == (2, ())
-    assert (second.key, second.series()) == (first.key, first.stamped)
-
-
-def test_only_the_newest_schema_waits_for_its_first_batch_with_label_sets(wire: Wire) -> None:
-    talk, _ = with_schema(wire)
-    talk.hear(said(wire.gauges(3)))
-    assert [len(columns.stamped) for columns in talk.session.schemas.values()] == [0, 3]
-    assert [len(columns.series()) for columns in talk.session.schemas.values()] == [2, 3]
-
-
 def test_batches_of_a_schema_with_nothing_known_are_refused_for_ever(wire: Wire) -> None:
     talk = opened(wire)
     forged = wire.schema(wire.series("m", host="another"))
