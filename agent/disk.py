@@ -25,7 +25,6 @@ LONGEST = 8 * MIB  # of one value: a damaged length must not ask for gigabytes
 MOST_ROWS = 20_000
 # The journal keeps this much of the disk for good, so that rows can be deleted from a disk that is full.
 JOURNAL = 262144
-_ASIDE = ".damaged"
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 _TABLES = """
 create table books (one integer primary key, epoch blob, reserved integer, dropped integer, held integer,
@@ -77,10 +76,12 @@ class Disk:
         self.missing = 0  # batches the books tell of that `open` did not find
         self.size = 0  # bytes of the file that hold something
         self._path = path
+        self._aside = path.with_name(path.name + ".damaged")
         self._limit = limit
         self._most_rows = most_rows
         self._conn: sqlite3.Connection | None = None
         self._inode = 0
+        self._damaged = False  # found while it was used
 
     @property
     def path(self) -> Path:
@@ -99,12 +100,17 @@ class Disk:
         with self._guarded():
             _make_way(self._path)
         try:
-            self._start()
+            if not self._damaged:
+                self._start()
         except DiskDamagedError:
-            self._salvage()
+            self._damaged = True
         except DiskFullError:
             self.close()
             raise
+        if self._damaged:
+            self._set_aside()
+        if self._aside.exists():  # now, or at a start that was cut short
+            self._salvage()
 
     def close(self) -> None:
         """Let go of the file; nothing is written."""
@@ -215,17 +221,21 @@ class Disk:
         conn.execute("commit")
         conn.executescript("begin immediate; drop table room; commit;")
 
-    def _salvage(self) -> None:
-        """Copy what is right into a new file. What cannot be copied, for want of room say, is missing."""
-        aside = self._path.with_name(self._path.name + _ASIDE)
+    def _set_aside(self) -> None:
         with self._guarded(begin=False):
             for suffix in _COMPANIONS:
-                _moved(self._path, aside, suffix)
+                Path(f"{self._aside}{suffix}").unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self._path}{suffix}").replace(f"{self._aside}{suffix}")
+        self._damaged = False
+
+    def _salvage(self) -> None:
+        """Copy what is right into the new file. What cannot be copied, for want of room say, is missing."""
         try:
-            with contextlib.suppress(sqlite3.Error), contextlib.closing(_connected(aside, LONGEST * 1024)) as old:
+            if self._conn is None:
+                self._start()
+            with contextlib.suppress(*_DAMAGE), contextlib.closing(_connected(self._aside, LONGEST * 1024)) as old:
                 self._copy(old)
-                return
-            self._start()  # not even an SQLite file
         except DiskFullError:
             if not self.last:
                 self.close()
@@ -233,15 +243,15 @@ class Disk:
         finally:
             for suffix in _COMPANIONS:
                 with contextlib.suppress(OSError):
-                    Path(f"{aside}{suffix}").unlink()
+                    Path(f"{self._aside}{suffix}").unlink()
 
     def _copy(self, old: sqlite3.Connection) -> None:
-        books, schemas = _old_books(old), dict(_old_schemas(old))
-        self.missing = books.held
-        self._start()
-        self.change(books, schemas=schemas)
+        found = _old_books(old)
+        books = self.books if self.books.epoch else found
+        self.missing = found.held
+        self.change(books, schemas=dict(_old_schemas(old)))
         for rows in _pieces(_survivors(old), 64):
-            self.change(books, add=rows)
+            self.change(books, remove=[row.place for row in rows], add=rows)
             self.missing = max(0, self.missing - len(rows))
 
     # --- one change ---
@@ -283,7 +293,8 @@ class Disk:
         except DiskFullError:
             self._undo()
             raise
-        except DiskError:
+        except DiskError as error:
+            self._damaged |= isinstance(error, DiskDamagedError)
             self.close()
             raise
         except (sqlite3.Error, OSError, MemoryError, ValueError, TypeError, OverflowError, AttributeError) as error:
@@ -291,6 +302,7 @@ class Disk:
             if isinstance(failure, DiskFullError) and self._conn is not None:
                 self._undo()
             else:
+                self._damaged |= isinstance(failure, DiskDamagedError)
                 self.close()
             raise failure from error
 
@@ -326,13 +338,6 @@ def _make_way(path: Path) -> None:
             raise DiskError(f"{path} is a folder: remove it")
         if not stat.S_ISREG(kind):
             path.unlink()
-
-
-def _moved(path: Path, aside: Path, suffix: str) -> None:
-    target = Path(f"{aside}{suffix}")
-    target.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        Path(f"{path}{suffix}").replace(target)
 
 
 def _connected(path: Path, limit: int) -> sqlite3.Connection:
@@ -428,11 +433,14 @@ def _schema(digest: bytes, data: object) -> pb.Schema | None:
 
 # --- what is left of a damaged file ---
 
+# Whatever sqlite3 makes of garbage: its messages quote it, so that even they may be no text.
+_DAMAGE = (sqlite3.Error, MemoryError, ValueError, OverflowError)
+
 
 def _old_books(old: sqlite3.Connection) -> Books:
     try:
         return _books(old.execute("select epoch, reserved, dropped, held, thinned, checksum from books").fetchall())
-    except (sqlite3.Error, DiskDamagedError, MemoryError):
+    except (*_DAMAGE, DiskDamagedError):
         return Books()
 
 
@@ -442,7 +450,7 @@ def _old_schemas(old: sqlite3.Connection) -> Iterator[tuple[bytes, pb.Schema]]:
             schema = _schema(digest, data) if isinstance(digest, bytes) else None
             if schema is not None:
                 yield digest, schema
-    except (sqlite3.Error, MemoryError):
+    except _DAMAGE:
         return
 
 
@@ -451,7 +459,7 @@ def _survivors(old: sqlite3.Connection) -> Iterator[Row]:
     seen = 0
     for order, limit in (("asc", 0), ("desc", 1)):
         query = f"select {_HEAD}, checksum, data from batch order by place {order}"  # noqa: S608
-        with contextlib.suppress(sqlite3.Error, MemoryError):
+        with contextlib.suppress(*_DAMAGE):
             for found in old.execute(query):
                 if not isinstance(found[0], int) or (limit and found[0] <= seen):
                     break

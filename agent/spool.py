@@ -127,9 +127,9 @@ class Spool:
     def schema(self, digest: bytes) -> pb.Schema | None:
         """A schema some kept batch needs; None when no such batch is left."""
         schema = self._ring.schema(digest)
-        if schema is None and self._held and self._disk is not None:
+        if schema is None and (disk := self._readable) is not None:
             try:
-                return self._disk.schema(digest)
+                return disk.schema(digest)
             except DiskError as error:
                 self._fail(error)
         return schema
@@ -217,13 +217,16 @@ class Spool:
         if self._offset is None:
             self._offset = first - 1 - disk.last
         here = {place + self._offset for place in disk.places(first - 1 - self._offset, _END)}
-        alone = self._held - sum(kept.stored for kept in self._ring.kept.values())
-        missing = max(0, alone - (disk.books.held - len(here))) if known else disk.missing
-        for seq, kept in self._ring.kept.items():
-            if kept.stored != (seq in here):
-                self._ring.saved(kept, stored=seq in here)
+        kept = self._ring.kept
+        # Of what only the disk had and nobody has acknowledged, so many should be there.
+        alone = self._held - len(self._settled) - sum(k.stored and not k.acked for k in kept.values())
         self._settled = {place for place in self._settled if disk.has(place)}
-        self._settled |= {s - self._offset for s in here if s not in self._ring.kept or self._ring.kept[s].acked}
+        settled = sum(place + self._offset < first for place in self._settled)
+        missing = max(0, alone - (disk.books.held - len(here) - settled)) if known else disk.missing
+        for seq, each in kept.items():
+            if each.stored != (seq in here):
+                self._ring.saved(each, stored=seq in here)
+        self._settled |= {seq - self._offset for seq in here if seq not in kept or kept[seq].acked}
         self.dropped += missing
         self._held = disk.books.held
         disk.change(self._books(reserved=self.next_seq + BLOCK))
@@ -386,25 +389,29 @@ class Spool:
     def _shift(self) -> int:
         return self._offset or 0
 
+    @property
+    def _readable(self) -> Disk | None:
+        return self._disk if self._disk is not None and self._disk.ready and self._held else None
+
     def _place(self, number: int) -> int:
         return number - self._shift
 
     def _waiting_stored(self, after: int, count: int) -> list[Row]:
-        if not self._held or self._disk is None or count <= 0:
+        if (disk := self._readable) is None or count <= 0:
             return []
         end = self._place(self._ring.first(self.next_seq))
         try:
-            rows = self._disk.heads(max(0, self._place(after)), end, count + len(self._settled))
+            rows = disk.heads(max(0, self._place(after)), end, count + len(self._settled))
         except DiskError as error:
             self._fail(error)
             return []
         return [row for row in rows if row.place not in self._settled][:count]
 
     def _row(self, number: int) -> Row | None:
-        if not self._has(number) or self._disk is None:
+        if not self._has(number) or (disk := self._readable) is None:
             return None
         try:
-            row = self._disk.read(self._place(number))
+            row = disk.read(self._place(number))
         except DiskError as error:
             self._fail(error)
             return None
@@ -415,10 +422,10 @@ class Spool:
 
     def _has(self, number: int) -> bool:
         place = self._place(number)
-        if not self._held or self._disk is None or place in self._settled:
+        if (disk := self._readable) is None or place in self._settled:
             return False
         try:
-            return self._disk.has(place)
+            return disk.has(place)
         except DiskError as error:
             self._fail(error)
             return False
@@ -435,22 +442,23 @@ class Spool:
             self._write(())
 
     def _remove_below(self, seq: int) -> int:
-        if not self._held or self._disk is None:
+        if self._readable is not None:
+            self._write(())
+        if (disk := self._readable) is None:
             return 0
-        self._write(())
         try:
-            removed = self._disk.remove_below(self.epoch, seq, self._books())
+            removed = disk.remove_below(self.epoch, seq, self._books())
         except DiskError as error:
             self._fail(error)
             return 0
-        self._held = self._disk.books.held
+        self._held = disk.books.held
         return removed
 
     def _oldest_stored(self) -> int:
-        if not self._held or self._disk is None:
+        if (disk := self._readable) is None:
             return self.next_seq
         try:
-            oldest = self._disk.oldest(self.epoch)
+            oldest = disk.oldest(self.epoch)
         except DiskError as error:
             self._fail(error)
             return self.next_seq

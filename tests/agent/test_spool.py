@@ -432,3 +432,37 @@ def test_a_damaged_page_costs_its_rows_and_they_are_counted(folder: Path) -> Non
     assert 150 < kept < 200
     assert again.dropped == 200 - kept
     assert not list(folder.glob("*.damaged*"))
+
+
+def test_a_repair_that_was_cut_short_is_finished_at_the_next_start(folder: Path) -> None:
+    spool = opened(folder)
+    for n in range(9):
+        add(spool, n * 15)
+    spool.close()
+    (folder / "spool.db").rename(folder / "spool.db.damaged")
+    half = opened(folder / "half", epoch="e")
+    for n in range(4):
+        add(half, n * 15)
+    half.close()
+    (folder / "half" / "spool.db").rename(folder / "spool.db")
+    again = opened(folder)
+    assert seqs(again) == [("e", n) for n in range(1, 10)]
+    assert (again.dropped, again.batches) == (0, 9)
+    assert not list(folder.glob("*.damaged*"))
+
+
+def test_damage_that_shows_only_in_writing_is_repaired_at_once(folder: Path) -> None:
+    spool = opened(folder)
+    for n in range(200):
+        add(spool, n * 15, fill=2000)
+    spool.close()
+    path = folder / "spool.db"
+    data = bytearray(path.read_bytes())
+    data[4096 : 2 * 4096] = b"\xff" * 4096  # which page belongs to which tree: nobody reads it but to write
+    path.write_bytes(data)
+    again = opened(folder)
+    for n in range(200, 210):
+        add(again, n * 15, fill=2000)
+    again.close()
+    assert again.trouble == ""
+    assert len(seqs(opened(folder))) == 210
