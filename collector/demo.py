@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from collector import setup
+from collector import setup, supervise
 from collector.errors import DemoError
 from collector.ingest import ca
 from collector.store import api_tokens, open_store, tokens, users
@@ -310,7 +310,11 @@ def _spawn(demo: Demo, command: list[str], log: IO[bytes] | None = None) -> subp
     # A session of its own: Ctrl-C in the terminal is for us alone, and we end the children in order.
     with demo.stop.held():
         child = subprocess.Popen(  # noqa: S603 - our own
-            command, env=_environ(), stdout=log or subprocess.DEVNULL, stderr=log, start_new_session=True
+            supervise.tethered(command),
+            env=_environ(),
+            stdout=log or subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
         )
         demo.children.append(child)
     return child

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, EventKind
-from collector.store import Connection, fencing, hosts, tickets, users
+from collector.store import Connection, fencing, hosts, settings, tickets, users
 from collector.store import alerts as alert_rows
 from collector.store.alerts import Episode
 from collector.store.engine import Store
@@ -42,7 +42,10 @@ class Judged:
 
 
 class Intake:
-    """Writes tickets. Safe to share between threads; holds nothing but the store and the policy."""
+    """Writes tickets. Safe to share between threads; holds nothing but the store and the policy.
+
+    The priority matrix an admin set is read in each transaction that may need it: a change counts from then on.
+    """
 
     def __init__(self, store: Store, policy: Policy = DEFAULT_POLICY) -> None:
         self._store = store
@@ -137,9 +140,14 @@ class _Desk:
     touched: set[str]  # company slugs
 
 
+def _current(conn: Connection, policy: Policy) -> Policy:
+    return replace(policy, matrix=settings.matrix(conn, policy.matrix))
+
+
 def _alerts(conn: Connection, changes: AlertChanges, policy: Policy, at: float) -> tuple[Alert, ...]:
     if not changes:
         return ()
+    policy = _current(conn, policy) if changes.events else policy
     state = _state(conn, changes.events)
     unknown_since = {a.key: a.unknown_since for a in changes.upserts}
     for event in changes.events:
@@ -277,6 +285,7 @@ def _write(
 def _open_by_person(
     conn: Connection, new: NewTicket, actor: Actor, policy: Policy, at: float, key: str | None, scope: Scope
 ) -> Ticket:
+    policy = _current(conn, policy)
     who = f"{actor.kind}:{actor.id if actor.id is not None else actor.name}"
     earlier = tickets.claim_request(conn, who, key) if key else None
     if earlier is not None and (found := tickets.find(conn, earlier, scope)) is not None:
@@ -322,7 +331,7 @@ def _act(
         raise NotFound(number)
     if version is not None and version != current.version:
         raise Conflict(current.number, current.version)
-    change = apply_all(current, [_named(conn, a) for a in actions], actor, at, policy=policy)
+    change = apply_all(current, [_named(conn, a) for a in actions], actor, at, policy=_current(conn, policy))
     if not change:
         return current
     _only_open_one(conn, change)

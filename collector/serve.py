@@ -5,7 +5,6 @@ never share one.
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -24,7 +23,6 @@ from collector.errors import CollectorError
 from collector.exposed import exposed
 from collector.intake import Intake
 from collector.store import Store, StoreError, open_store
-from collector.store.settings import matrix
 from collector.tickets.desk import Policy
 
 if TYPE_CHECKING:
@@ -108,18 +106,16 @@ def load_rules(config: Config) -> "tuple[Group, ...]":
     return load.load_files(rule_files(config))
 
 
-def policy(config: Config, store: Store) -> Policy:
-    """The desk's policy as configured, with the priority matrix an admin set. Raises StoreError."""
-    with store.read() as conn:
-        return Policy(settle=config.tickets.settle, reopen_window=config.tickets.reopen_window, matrix=matrix(conn))
+def policy(config: Config) -> Policy:
+    """The desk's policy as configured; the priority matrix is the database's."""
+    return Policy(settle=config.tickets.settle, reopen_window=config.tickets.reopen_window)
 
 
 def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
 
-    with contextlib.closing(opened(config)) as store:
-        chosen = policy(config, store)
+    opened(config).close()
     settings = process.IngestSettings(
         listen=config.ingest.listen,
         enrollment_listen=config.ingest.enrollment_listen,
@@ -135,7 +131,7 @@ def run_ingest(config: Config) -> int:
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )
-    asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=chosen))
+    asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=policy(config)))
     return 0
 
 
@@ -162,7 +158,7 @@ def run_web(config: Config) -> int:
     def make() -> object:
         store = open_store(config.database.url)
         live = Live(f"unix:{config.ingest.query_socket}")
-        return create_app(store, Intake(store, policy(config, store)), live, settings)
+        return create_app(store, Intake(store, policy(config)), live, settings)
 
     return server.run(make, listen=config.web.listen, threads=config.web.threads)
 
@@ -174,7 +170,7 @@ def run_worker(config: Config) -> int:
         signal.signal(number, lambda *_: stop.set())
     store = opened(config)
     try:
-        work(Intake(store, policy(config, store)), stop)
+        work(Intake(store, policy(config)), stop)
     finally:
         store.close()
     return 0

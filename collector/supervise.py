@@ -52,13 +52,24 @@ def supervise(parts: Sequence[tuple[str, Sequence[str]]], reloading: Container[s
         _stop(running)
 
 
+def tethered(command: Sequence[str]) -> list[str]:
+    """The command of a child that is not ours: it ends with SIGTERM when we die, however that is. Linux only."""
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-m", __name__, str(os.getpid()), *command]
+
+
 def die_with_parent() -> None:
     """Called by every part: a supervisor killed without warning must not leave its children behind. Linux only."""
     supervisor = os.environ.get(SUPERVISOR, "")
     if supervisor and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != int(supervisor):  # it died before we asked; in a container it may well be process 1
-            os.kill(os.getpid(), signal.SIGTERM)
+        _die_with(int(supervisor))
+
+
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before we asked; in a container it may well be process 1
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _watch(parts: list[_Part], reloading: Container[str], stop: threading.Event, hangup: threading.Event) -> int:
@@ -119,3 +130,8 @@ def _stop(parts: list[_Part]) -> None:
             )
             part.process.kill()
             part.process.wait()
+
+
+if __name__ == "__main__":
+    _die_with(int(sys.argv[1]))
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - what `tethered` was given; the wish to die outlives it

@@ -25,10 +25,10 @@ def put(conn: Connection, name: str, value: object, at: float) -> None:
     conn.execute(new.on_conflict_do_update(index_elements=["name"], set_=changed))
 
 
-def matrix(conn: Connection) -> Matrix:
+def matrix(conn: Connection, default: Matrix = DEFAULT_MATRIX) -> Matrix:
     """The priority matrix; the default one where none was set."""
     stored = get(conn, MATRIX)
-    return matrix_from({str(k): str(v) for k, v in stored.items()}) if isinstance(stored, dict) else DEFAULT_MATRIX
+    return matrix_from({str(k): str(v) for k, v in stored.items()}) if isinstance(stored, dict) else default
 
 
 def put_matrix(conn: Connection, value: Matrix, at: float) -> None:

@@ -112,3 +112,13 @@ def test_a_signal_at_any_moment_leaves_no_process_and_no_directory(
     assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
     assert living_in(tmp_path) == set()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demonstration_that_is_killed_takes_its_children_along(begin: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = begin("--once")
+    line_of(demo, "watched process killed")
+    demo.kill()
+    deadline = time.monotonic() + 30
+    while living_in(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert living_in(tmp_path) == set()
