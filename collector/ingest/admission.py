@@ -7,7 +7,7 @@ from collector.alerts.alert import Alert
 from collector.ingest.arrival import NOTHING_TOLD, Arrival, arrived
 from collector.ingest.facts import facts_of
 from collector.ingest.peer import Peer
-from collector.store import certificates, hosts, machines
+from collector.store import Connection, certificates, hosts, machines
 from collector.store.alerts import alerts_by_host
 from collector.store.engine import Store
 from czuwak.v1 import ingest_pb2 as pb
@@ -52,26 +52,38 @@ def admitted(store: Store, peer: Peer) -> hosts.Host | Refusal:
     return host if host.approved_at is not None else Refusal("approval", WAITS)
 
 
-def open_session(store: Store, peer: Peer, hello: pb.Hello, at: float, *, collector: str | None = None) -> Session:
-    """A session for the computer the identity is bound to; an older certificate ends with it. Raises StoreError."""
-    fingerprint = hello.machine_fingerprint[:128]
+def open_sessions(
+    store: Store, asked: Sequence[tuple[Peer, pb.Hello]], at: float, *, collector: str | None = None
+) -> tuple[Session, ...]:
+    """Sessions for the computers the identities are bound to, in one transaction. Raises StoreError."""
+    # In the order in which everybody locks hosts.
+    order = sorted(range(len(asked)), key=lambda place: asked[place][0].agent_id)
+    opened: dict[int, Session] = {}
     with store.write() as conn:
-        if machines.foreign(conn, peer.agent_id, fingerprint):
-            return Session(foreign=True, first=machines.mark_duplicate(conn, peer.agent_id, at))
-        before = hosts.host(conn, peer.agent_id, None)
-        gen = hosts.open_session(
-            conn,
-            peer.agent_id,
-            at=at,
-            facts=facts_of(hello.facts),
-            version=hello.agent_version[:64],
-            fingerprint=fingerprint,
-            collector=collector,
-        )
-        if gen:
-            certificates.use(conn, peer.serial, at)
-        arrival = arrived(conn, before, gen, hello, at) if gen and before is not None else NOTHING_TOLD
-        return Session(gen, alerts=alerts_by_host(conn, peer.agent_id), arrival=arrival)
+        for place in order:
+            opened[place] = _open(conn, *asked[place], at, collector)
+    return tuple(opened[place] for place in range(len(asked)))
+
+
+def _open(conn: Connection, peer: Peer, hello: pb.Hello, at: float, collector: str | None) -> Session:
+    """An older certificate ends with the session."""
+    fingerprint = hello.machine_fingerprint[:128]
+    if machines.foreign(conn, peer.agent_id, fingerprint):
+        return Session(foreign=True, first=machines.mark_duplicate(conn, peer.agent_id, at))
+    before = hosts.host(conn, peer.agent_id, None)
+    gen = hosts.open_session(
+        conn,
+        peer.agent_id,
+        at=at,
+        facts=facts_of(hello.facts),
+        version=hello.agent_version[:64],
+        fingerprint=fingerprint,
+        collector=collector,
+    )
+    if gen:
+        certificates.use(conn, peer.serial, at)
+    arrival = arrived(conn, before, gen, hello, at) if gen and before is not None else NOTHING_TOLD
+    return Session(gen, alerts=alerts_by_host(conn, peer.agent_id), arrival=arrival)
 
 
 def copied(store: Store, peer: Peer, at: float) -> Session:

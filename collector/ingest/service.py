@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
@@ -40,6 +40,7 @@ from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
 from collector.ingest.overload import step as overload_step
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.session import Phase, Session, begin, inherit, known, step
+from collector.ingest.together import Together
 from collector.metrics import Metrics
 from collector.store import hosts
 from collector.store.engine import Store
@@ -101,6 +102,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._draining = False
         self._losses = Losses()
         self._acks = Acks(self._acked)
+        self._openings = Together(self._sessions, self._database)
         self._counters = {name: metrics.batches.labels(name) for name in _USUAL}
         self._overload = Overload()
         self._hooks = Hooks(
@@ -299,14 +301,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
         if await self._speaks_twice(link, hello):
             return await self._database(partial(admission.copied, self._store, link.peer, self._now()))
-        return await self._database(partial(self._session, link.peer, hello))
+        return await self._openings.ask((link.peer, hello))
 
-    def _session(self, peer: Peer, hello: pb.Hello) -> admission.Session:
-        """What the Hello explains is committed before the agent is welcomed and forgets its record."""
-        opened = admission.open_session(self._store, peer, hello, self._now(), collector=self._custody.collector)
-        if opened.arrival.late:
-            self._attendance.excuse(peer.agent_id, opened.arrival.account.reason)
-        return opened
+    def _sessions(self, asked: Sequence[tuple[Peer, pb.Hello]]) -> tuple[admission.Session, ...]:
+        """What the Hellos explain is committed before the agents are welcomed and forget their records."""
+        every = admission.open_sessions(self._store, asked, self._now(), collector=self._custody.collector)
+        for (peer, _), opened in zip(asked, every, strict=True):
+            if opened.arrival.late:
+                self._attendance.excuse(peer.agent_id, opened.arrival.account.reason)
+        return every
 
     async def _speaks_twice(self, link: Link, hello: pb.Hello) -> bool:
         """Whether the agent's older stream is of another boot and still says something.

@@ -1,0 +1,58 @@
+"""Work on the database that comes in together goes in together: one transaction, and one wait for the disk, for many.
+
+Lives in the event loop; the work itself is done wherever `run` does it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from collector.store.errors import StoreError
+
+MOST = 64
+
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+
+
+class Together(Generic[Asked, Told]):
+    """`work` answers some questions in order in one transaction, or raises StoreError having done nothing."""
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Told]],
+        run: Callable[[Callable[[], Sequence[Told]]], Awaitable[Sequence[Told]]],
+    ) -> None:
+        self._work = work
+        self._run = run
+        self._waiting: list[tuple[Asked, asyncio.Future[Told]]] = []
+        self._passing: asyncio.Task[None] | None = None
+
+    async def ask(self, one: Asked) -> Told:
+        """The answer, found with those of everybody who asked meanwhile. Raises StoreError."""
+        answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        self._waiting.append((one, answer))
+        if self._passing is None or self._passing.done():
+            self._passing = asyncio.create_task(self._pass())
+        return await answer
+
+    async def _pass(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            if not await self._answer(batch, alone=len(batch) == 1):
+                for one in batch:  # one of them may be to blame: the others do not suffer for it
+                    await self._answer([one], alone=True)
+
+    async def _answer(self, batch: "Sequence[tuple[Asked, asyncio.Future[Told]]]", *, alone: bool) -> bool:
+        try:
+            told = await self._run(partial(self._work, [one for one, _ in batch]))
+        except StoreError as error:
+            for _, answer in batch if alone else ():
+                if not answer.done():
+                    answer.set_exception(error)
+            return alone
+        for (_, answer), each in zip(batch, told, strict=True):
+            if not answer.done():  # who asked may have gone
+                answer.set_result(each)
+        return True

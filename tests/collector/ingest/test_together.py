@@ -1,0 +1,61 @@
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from collector.ingest.together import MOST, Together
+from collector.store.errors import StoreError
+
+
+class Desk:
+    """Doubles numbers; refuses a whole batch that has a negative one."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def work(self, asked: Sequence[int]) -> list[int]:
+        self.batches.append(list(asked))
+        if min(asked) < 0:
+            raise StoreError("negative")
+        return [2 * one for one in asked]
+
+    async def run(self, work: Callable[[], Sequence[int]]) -> Sequence[int]:
+        await asyncio.sleep(0)
+        return work()
+
+
+def asked(desk: Desk, *numbers: int) -> list[int | BaseException]:
+    async def scenario() -> list[int | BaseException]:
+        together = Together(desk.work, desk.run)
+        return await asyncio.gather(*(together.ask(n) for n in numbers), return_exceptions=True)
+
+    return asyncio.run(scenario())
+
+
+def test_who_asks_together_is_answered_together() -> None:
+    desk = Desk()
+    assert asked(desk, *range(MOST + 5)) == [2 * n for n in range(MOST + 5)]
+    assert [len(batch) for batch in desk.batches] == [MOST, 5]
+
+
+def test_one_bad_question_fails_alone() -> None:
+    desk = Desk()
+    first, bad, last = asked(desk, 1, -1, 3)
+    assert (first, last) == (2, 6)
+    assert isinstance(bad, StoreError)
+    assert desk.batches == [[1, -1, 3], [1], [-1], [3]]
+
+
+def test_who_has_gone_does_not_disturb_the_others() -> None:
+    async def scenario() -> int:
+        desk = Desk()
+        together = Together(desk.work, desk.run)
+        gone, stays = asyncio.create_task(together.ask(1)), asyncio.create_task(together.ask(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await together.ask(5) == 10
+        return await stays
+
+    assert asyncio.run(scenario()) == 4
