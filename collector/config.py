@@ -87,6 +87,15 @@ def _zone(value: Any, _: Path) -> str:
     return value
 
 
+def _hours(value: Any, _: Path) -> str:
+    day, clock = "(?i:mon|tue|wed|thu|fri|sat|sun)", "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    span = re.compile(rf"{day}(?:-{day})? ({clock})-({clock}|24:00)")
+    parts = [span.fullmatch(part.strip()) for part in value.split(",")] if isinstance(value, str) and value else []
+    if not isinstance(value, str) or not all(part and part[1] < part[2] for part in parts):
+        raise ValueError('is not a schedule; write for example "Mon-Fri 08:00-18:00, Sat 09:00-13:00"')
+    return value
+
+
 def _threads(value: Any, _: Path) -> int:
     if isinstance(value, bool) or not str(value).isdigit() or not 1 <= int(value) <= 64:
         raise ValueError("is not a number of threads from 1 to 64")
@@ -126,6 +135,14 @@ class IngestConfig:
     snapshot: Path = _key(Path("run/head.snapshot"), _path, "carries recent samples over a restart")
     interval: float = _key(15.0, _duration, "time between two rounds of every agent")
     offline_after: float = _key(90.0, _duration, "silence after which a host counts as away")
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceConfig:
+    """When absence is worth a ticket."""
+
+    kiosk_hours: str = _key("", _hours, 'when kiosks must be there, as "Mon-Fri 08:00-18:00"; empty: always')
+    timezone: str = _key("Europe/Warsaw", _zone, "zone of these hours and of working days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +192,7 @@ class Config:
     path: Path
     database: DatabaseConfig
     ingest: IngestConfig
+    presence: PresenceConfig
     web: WebConfig
     ca: CaConfig
     rules: RulesConfig
@@ -189,6 +207,7 @@ class Config:
 SECTIONS: Mapping[str, type[Any]] = {
     "database": DatabaseConfig,
     "ingest": IngestConfig,
+    "presence": PresenceConfig,
     "web": WebConfig,
     "ca": CaConfig,
     "rules": RulesConfig,

@@ -22,6 +22,7 @@ from collector.config import Config
 from collector.errors import CollectorError
 from collector.exposed import exposed
 from collector.intake import Intake
+from collector.presence import hours
 from collector.store import Store, StoreError, open_store
 from collector.tickets.desk import Policy
 
@@ -128,6 +129,8 @@ def run_ingest(config: Config) -> int:
         database=config.database.url,
         interval=config.ingest.interval,
         offline_after=config.ingest.offline_after,
+        kiosk_hours=hours.parse(config.presence.kiosk_hours, config.presence.timezone),
+        timezone=config.presence.timezone,
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )

@@ -49,6 +49,7 @@ def install(app: Flask) -> None:
         role_names=words.ROLE,
         class_names=words.CLASS,
         presence_names=words.PRESENCE,
+        absence=words.absence,
         view_names=words.VIEW,
         queue_names=words.QUEUE,
         queue_name=words.queue_name,

@@ -13,6 +13,7 @@ from collector.store.hosts import Host, HostEvent
 from collector.tickets.errors import Invalid
 from collector.tickets.query import Field, Query, Term
 from web import frame, words
+from web import show as shown
 from web import vitals as vital
 from web.live import Unavailable
 from web.settings import parts
@@ -147,7 +148,14 @@ def _vitals(host: Host) -> vital.Vitals | None:
 
 
 def _line(event: HostEvent) -> Line:
-    moods = {"away_unexplained": "alarm", "online": "good", "unknown": "unsure", "condition_over": "good"}
+    moods = {
+        "away_unexplained": "alarm",
+        "online": "good",
+        "unknown": "unsure",
+        "condition_over": "good",
+        "crashed": "alarm",
+        "outage": "unsure",
+    }
     if event.kind == NOTE:
         return Line(event.at, _("note"), "", str(event.detail.get("text", "")), str(event.detail.get("by", "")))
     if event.kind == CHANGED:
@@ -157,13 +165,13 @@ def _line(event: HostEvent) -> Line:
 
 
 def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
-    if kind == "enrolled":
-        return _("enrolled")
-    if kind == "retired":
-        return _("retired")
+    if kind in {"enrolled", "retired"}:
+        return _("enrolled") if kind == "enrolled" else _("retired")
     if kind in {"condition", "condition_over"}:
         said = str(detail.get(f"summary_{locale()}") or detail.get("summary", ""))
         return said if kind == "condition" else _("over: %(condition)s", condition=said)
+    if kind in {"crashed", "slept", "absence_explained", "outage"}:
+        return _absence(kind, detail)
     if kind == "batches_lost":
         count = _whole(detail.get("count"))
         return ngettext("%(num)s round of measurements lost", "%(num)s rounds of measurements lost", count)
@@ -171,7 +179,20 @@ def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
         return _missed(detail)
     name = str(words.PRESENCE.get(presence, presence))
     reason = str(detail.get("reason") or "")
-    return f"{name} ({reason})" if reason else name
+    return f"{name} ({words.absence(reason)})" if reason else name
+
+
+def _absence(kind: str, detail: Mapping[str, object]) -> str:
+    reason = words.absence(str(detail.get("reason", "")))
+    match kind:
+        case "crashed":
+            return _("restarted unexpectedly: nobody said goodbye before this boot")
+        case "slept":
+            return _("had slept for %(time)s", time=shown.span(_number(detail.get("seconds"))))
+        case "absence_explained":
+            return _("explains its silence late: %(reason)s", reason=reason)
+        case _:
+            return _("silent together with many others: %(reason)s", reason=reason)
 
 
 def _missed(detail: Mapping[str, object]) -> str:

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, abort, flash, g, make_response, redirect,
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from collector.store import hosts, search, tickets, users
+from collector.store import hosts, presence, search, tickets, users
+from collector.store.presence import Struck
 from collector.tickets.action import Action, Assign, Comment, Move, SetPriority, SetQueue, Take, allowed
 from collector.tickets.errors import Conflict, Invalid, NotAllowed, NotFound
 from collector.tickets.query import Query, View
@@ -21,6 +22,8 @@ from web.translate import gettext as _
 Form = MultiDict[str, str]
 _ENDS = frozenset({Status.RESOLVED, Status.CLOSED})
 _OTHERS = 5
+_LISTED = 50  # computers of an outage
+_BEFORE = 300.0  # seconds: an outage is known a moment before its ticket opens
 
 
 def blueprint() -> Blueprint:
@@ -49,6 +52,7 @@ def show(number: str) -> str | AnyResponse:
     if unread:
         with here.store.write() as conn:
             tickets.mark_read(conn, g.user.id, ticket.id, ticket.last_event)
+    struck = _struck(ticket)
     seen = evidences.view(ticket, here.live, here.now())
     unit = seen.unit if seen else ""
     return render_template(
@@ -61,9 +65,28 @@ def show(number: str) -> str | AnyResponse:
         people=[user for user in people if user.companies is None or ticket.company in user.companies],
         states=[status for status in allowed(ticket) if not (ticket.open and status in _ENDS)],
         evidence=seen,
+        struck=struck[:_LISTED],
+        more_struck=max(0, len(struck) - _LISTED),
         unit=unit,
         procedure=runbook.procedure(ticket.annotations.get("runbook_url", "")),
     )
+
+
+def _struck(ticket: Ticket) -> Sequence[Struck]:
+    """The computers an outage's ticket is about; empty for every other one."""
+    if ticket.rule_name not in {"SiteSilent", "FleetSilent"}:
+        return ()
+    labels, now = ticket.labels, parts().now()
+    one_site = ticket.rule_name == "SiteSilent"
+    with parts().store.read() as conn:
+        return presence.struck(
+            conn,
+            g.scope,
+            ticket.created_at - _BEFORE,
+            ticket.recovered_at or ticket.closed_at or now,
+            company=labels.get("company"),
+            site=labels.get("site") if one_site else None,
+        )
 
 
 def news(number: str) -> Response:

@@ -140,6 +140,11 @@ def _closed(facts: Facts, event: TicketEvent, unit: str) -> str:
         return _("closed itself: recovered, and nobody had to touch it")
     if facts.word("reason") == "superseded":
         return _("closed: a newer ticket took its place")
+    if facts.word("reason") == "late_notice":
+        reason = str(words.ABSENCE.get(facts.word("absence"), facts.word("absence")))
+        return _("closed: planned, late notice (%(reason)s)", reason=reason)
+    if facts.word("reason") == "retired":
+        return _("closed: the computer was retired")
     return _("closed the ticket") if event.actor else _("closed")
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from collector.tickets.ticket import Kind, Level, Source, Status
+from web.translate import gettext, lazy_pgettext
 from web.translate import lazy_gettext as _
-from web.translate import lazy_pgettext
 
 STATUS: Mapping[Status, object] = {
     Status.NEW: _("new"),
@@ -71,6 +71,21 @@ PRESENCE: Mapping[str, object] = {
     "never_seen": _("never seen"),
     "retired": _("retired"),
 }
+# Why a computer is away, or why nobody can tell; the keys are the agent's and the collector's words.
+ABSENCE: Mapping[str, object] = {
+    "shutdown": _("switched off"),
+    "reboot": _("restarting"),
+    "sleep": _("asleep"),
+    "hibernate": _("hibernated"),
+    "agent_stop": _("its agent was stopped"),
+    "agent_upgrade": _("its agent is being upgraded"),
+    "user_pause": _("paused by its user"),
+    "silent": _("silent"),
+    "collector started": _("the collector has just started"),
+    "site outage": _("its whole site is silent"),
+    "wide outage": _("many computers are silent together"),
+    "others returned": _("the others are back"),
+}
 VIEW: Mapping[str, object] = {
     "mine": _("Mine"),
     "unassigned": _("Unassigned"),
@@ -79,6 +94,14 @@ VIEW: Mapping[str, object] = {
     "closed": _("Closed"),
 }
 QUEUE: Mapping[str, object] = {"helpdesk": _("Helpdesk"), "service desk": _("Service desk")}
+
+
+def absence(reason: str) -> str:
+    """A reason in the reader's language; "not back after" one too."""
+    before, found, rest = reason.partition("not back after ")
+    if found and not before:
+        return gettext("not back in time: %(reason)s", reason=str(ABSENCE.get(rest, rest)))
+    return str(ABSENCE.get(reason, reason))
 
 
 def queue_name(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from collector.ingest.arrival import NOTHING_TOLD, Arrival
 from collector.ingest.databasetime import GAP, DatabaseTime
-from collector.ingest.member import Claim, Member, Note
+from collector.ingest.member import Claim, Due, Judgement, Member, Note, change
 from collector.ingest.outages import Outages
 from collector.ingest.stamp import Identity
 from collector.labels import Labels
@@ -60,25 +60,6 @@ class Seen:
     elsewhere: Mapping[str, hosts.Host] = field(default_factory=dict)  # what other collectors say of theirs
     read: float | None = None  # the steady clock beside `at`
     crashes: Mapping[str, tuple[tuple[float, bool], ...]] | None = None  # None: not asked for this time
-
-
-@dataclass(slots=True)
-class Due:
-    """What waits to be written."""
-
-    standings: dict[str, tuple[int, Standing]] = field(default_factory=dict)
-    touched: dict[str, int] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    slept: dict[str, tuple[int, float]] = field(default_factory=dict)
-    late: dict[str, tuple[str, float]] = field(default_factory=dict)  # host -> (reason, until): tickets to excuse
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What follows from a look: hosts that are gone, and conclusions that hold once `claim` has won them."""
-
-    gone: tuple[str, ...] = ()
-    claims: tuple[Claim, ...] = ()
 
 
 class Attendance:
@@ -167,7 +148,7 @@ class Attendance:
         if to.reason in OUTAGES:
             hosts.add_host_event(conn, host, to.since, rows.OUTAGE, {"reason": to.reason})
         elif member is not None and to.presence in _TOLD and to.presence.value != member.told:
-            hosts.add_host_event(conn, host, to.since, "presence", _change(to, member.told))
+            hosts.add_host_event(conn, host, to.since, "presence", change(to, member.told))
 
     def write(self, due: Due) -> None:
         """One transaction; rows of sessions that were fenced meanwhile stay as they are. Raises StoreError."""
@@ -486,7 +467,7 @@ class Attendance:
     def _note_change(self, member: Member) -> None:
         host, after = member.identity.agent_id, member.standing
         if after.presence in _TOLD and after.presence.value != member.told:
-            detail = _change(after, member.told)
+            detail = change(after, member.told)
             member.told = after.presence.value
             self.note(host, "presence", detail)
 
@@ -502,10 +483,6 @@ class Attendance:
             member.days = 0
             values[identity.series("czuwak_host_away_working_days")] = 0.0
         self._describe(host, identity.instance, values)
-
-
-def _change(to: Standing, was: str) -> dict[str, object]:
-    return {"presence": to.presence.value, "reason": to.reason, "was": was}
 
 
 def identity_of(host: hosts.Host) -> Identity:

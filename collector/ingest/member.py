@@ -1,7 +1,7 @@
 """One host as attendance keeps it in memory, and what is written about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collector.ingest.stamp import Identity
 from collector.presence import Standing
@@ -40,3 +40,27 @@ class Note:
     at: float
     kind: str
     detail: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Due:
+    """What waits to be written."""
+
+    standings: dict[str, tuple[int, Standing]] = field(default_factory=dict)
+    touched: dict[str, int] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    slept: dict[str, tuple[int, float]] = field(default_factory=dict)
+    late: dict[str, tuple[str, float]] = field(default_factory=dict)  # host -> (reason, until): tickets to excuse
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What follows from a look: hosts that are gone, and conclusions that hold once `claim` has won them."""
+
+    gone: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+def change(to: Standing, was: str) -> dict[str, object]:
+    """The timeline's line about a new standing."""
+    return {"presence": to.presence.value, "reason": to.reason, "was": was}

@@ -26,7 +26,7 @@ def test_the_text_finds_a_site(browser: Visit) -> None:
 
 def test_a_host_tells_what_happened_to_it(browser: Visit) -> None:
     page = browser("anna").get("/hosts/id-srv-app-03").text
-    assert "away, unexplained (reboot)" in page
+    assert "away, unexplained (restarting)" in page
     assert "enrolled" in page
     assert "Memory 97 % used" in page
 
@@ -150,3 +150,31 @@ def test_numbers_that_are_none_and_sizes_of_zero_are_no_bars() -> None:
     got = group(HostValues((nan, zero, free), 1.0), (Point("", {}, 1.7, 1.0),), (), ())
     assert (got.memory, got.disks) == ((), ())
     assert got.cpu == Gauge("", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "english", "polish"),
+    [
+        ("crashed", {"told": False}, "restarted unexpectedly", "uruchomił się ponownie bez zapowiedzi"),
+        ("slept", {"seconds": 7200.0}, "had slept for 2 h", "spał przez 2 h"),
+        ("absence_explained", {"reason": "sleep"}, "explains its silence late: asleep", "z opóźnieniem: uśpiony"),
+        ("outage", {"reason": "site outage"}, "its whole site is silent", "milczy cała jego lokalizacja"),
+        (
+            "presence",
+            {"presence": "away_unexplained", "reason": "not back after reboot"},
+            "not back in time: restarting",
+            "nie wrócił na czas: uruchamia się ponownie",
+        ),
+        ("presence", {"presence": "away_planned", "reason": "<b>"}, "away, planned (&lt;b&gt;)", "(&lt;b&gt;)"),
+    ],
+)
+def test_every_absence_is_told_in_both_languages(
+    browser: Visit, store: Store, clock: Clock, kind: str, detail: dict[str, object], english: str, polish: str
+) -> None:
+    with store.write() as conn:
+        hosts.add_host_event(conn, "id-srv-app-03", clock.at, kind, detail)
+    anna = browser("anna")
+    anna.send("/preferences", {"language": "en"})
+    assert english in anna.get("/hosts/id-srv-app-03").text
+    anna.send("/preferences", {"language": "pl"})
+    assert polish in anna.get("/hosts/id-srv-app-03").text

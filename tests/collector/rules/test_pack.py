@@ -43,6 +43,10 @@ def told(rule: AlertRule) -> str:
 def for_class(variants: list[AlertRule], wanted: str) -> str:
     """What the rule does for a class: a selector of the class says so, no selector is for all."""
     for rule in variants:
+        if 'class!~"workstation|laptop"' in rule.expression:
+            return told(rule) if wanted == "servers" else f"{told(rule)} (kiosks)"
+        if 'class=~"workstation|laptop"' in rule.expression:
+            return "-" if wanted == "servers" else told(rule)
         named = [name for name, pattern in CLASSES if pattern.search(rule.expression)]
         if wanted in named or not named:
             return told(rule)
