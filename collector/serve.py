@@ -5,7 +5,9 @@ never share one.
 """
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -116,6 +118,7 @@ def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
 
+    raise_file_limit()
     opened(config).close()
     settings = process.IngestSettings(
         listen=config.ingest.listen,
@@ -136,6 +139,13 @@ def run_ingest(config: Config) -> int:
     )
     asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=policy(config)))
     return 0
+
+
+def raise_file_limit() -> None:
+    """As many open files as we are allowed: each agent holds one, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # what cannot be raised stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def run_web(config: Config) -> int:

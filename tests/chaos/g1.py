@@ -5,7 +5,8 @@ import statistics
 import time
 from pathlib import Path
 
-from tests.chaos.outcome import fewer, held, judged
+from tests.chaos import ledger
+from tests.chaos.outcome import fewer, held, judged, violated
 from tests.chaos.postgres import Postgres
 from tests.chaos.site import served, sited
 
@@ -34,13 +35,14 @@ def run(budget_seconds: float, folder: Path, agents: int = 200, kills: int = 100
         served(site, healthy, agents, LAST_PHASE)
         told = swarm.finish()
         verdicts = site.settled()
-        fresh = len(site.owed().fresh(healthy))
-    again = f"{told['replay_acked']} again, {told['reconnects']} reconnects, {told['dropped']} dropped"
+        fresh, lost = len(site.owed().fresh(healthy)), ledger.counted_lost(cluster.url())
+    again = f"{told['replay_acked']} again, {told['reconnects']} reconnects, {told['dropped']} dropped, {lost} counted"
     shown = [
         f"{len(ready)} kills (seed {seed}), {agents} agents: {told['acked']} live batches acknowledged, {again}",
         f"ready p50 {statistics.median(ready):.2f} s, max {max(ready):.2f} s; {fresh} of {agents} served a fresh event",
     ]
     shown += [judged(rule, verdict) for rule, verdict in verdicts.items()]
     shown += [] if fresh == agents else [f"violated: only {fresh} of {agents} agents were served a fresh event"]
+    shown += [violated(f"{lost} losses counted, {told['dropped']} dropped")] if lost > told["dropped"] else []
     shown += [held("ready within 3 s", max(ready) <= 3.0)]
     return [*shown, *([fewer(f"{len(ready)} kills instead of {kills}")] if len(ready) < kills else [])]

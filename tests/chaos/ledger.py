@@ -156,6 +156,12 @@ def tickets_by_rule(url: str) -> dict[str, int]:
         return {str(rule): int(count) for rule, count in conn.execute(query)}
 
 
+def counted_lost(url: str) -> int:
+    """Batches of which the collector knows that they never come."""
+    with closing(open_store(url)) as store, store.read() as conn:
+        return int(conn.scalar(sa.select(sa.func.sum(t.host.c.lost))) or 0)
+
+
 def opened(url: str, rule: str) -> list[tuple[str, float]]:
     """Host and the time of its ticket, for one rule, oldest first."""
     with closing(open_store(url)) as store, store.read() as conn:

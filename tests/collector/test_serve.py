@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -225,3 +226,14 @@ def test_several_parts_are_supervised_and_reload_is_for_ingest_alone(
     monkeypatch.setattr(supervise, "supervise", noted)
     assert serve.serve(loaded(folder), ("ingest", "worker")) == 0
     assert seen == [(["ingest", "worker"], ("ingest",))]
+
+
+def test_ingest_may_open_as_many_files_as_the_machine_allows() -> None:
+    """In a process of its own: the limit is the process'."""
+    script = (
+        "import resource as r; from collector.serve import raise_file_limit as raised;"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (256, hard)); raised();"
+        "print(r.getrlimit(r.RLIMIT_NOFILE) == (hard, hard))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
