@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.chaos import g1
+from tests.chaos import g1, g29, g30
 from tests.chaos.outcome import summed
 
 
@@ -24,3 +24,18 @@ def test_three_kills_of_the_collector_lose_and_double_nothing(folder: Path, monk
     lines = g1.run(600, folder, agents=5, kills=3)
     assert summed(lines) != "VIOLATED", lines
     assert lines[0].startswith("3 kills")
+
+
+def test_twenty_computers_enrol_through_lost_replies_and_a_kill_to_twenty_identities(folder: Path) -> None:
+    lines = g29.run(120, folder, hosts=20, kills=1)
+    assert summed(lines) != "VIOLATED", lines
+    assert lines[0] == "20 identities for 20 computers, 20 uses of the token, 20 certificates"
+
+
+def test_copies_revoked_expired_and_renewing_computers_do_not_disturb_each_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(g30, "LIFE", 20.0)
+    lines = g30.run(140, folder, computers=6, revoked=2, cloned=2)
+    assert summed(lines) != "VIOLATED", lines
+    assert "clones: 0 mixed samples, 0 of their batches taken, 2 of 2 told" in lines
