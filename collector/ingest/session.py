@@ -45,6 +45,7 @@ PROTOCOL = 1
 FEATURES = ("lost_before", "earlier_boot", "suspended")
 MAX_SCHEMAS = 4
 MAX_OWED = 1024
+MAX_LIVE = 64  # live batches of one agent between two commits: an agent that keeps its interval has one
 MAX_DRIFT_SECONDS = 1.0
 _NS = 1_000_000_000
 _K = TypeVar("_K")
@@ -84,6 +85,7 @@ class Session:
     through: Mapping[tuple[str, int], int] = field(default_factory=dict)
     owed: frozenset[tuple[str, int]] = frozenset()  # refused for now, expected again: acks stop below them
     replaying: int = 0
+    living: int = 0  # live batches that wait for a commit
     credits: int | None = None  # granted now; None: as the terms say
     refusing: Refused | None = None
     limited: int = 0  # series over the limit, as told last
@@ -218,18 +220,30 @@ def _judge_batch(session: Session, event: Said, at: float) -> Step:
         session = _placed(session, batch, event.size)
     except PayloadError as error:
         return session, (_nack(batch.epoch, batch.seq, error.reason, error.detail), Counted("bad", error.detail))
-    mark = Mark(session.gen, batch.epoch, batch.lane, batch.seq)
-    if batch.seq in session.ledger.page(batch.epoch).seen:
-        waiting = replace(session, replaying=session.replaying + (batch.lane == pb.LANE_REPLAY))
-        duplicate = Append(mark, at, None, replay=batch.lane == pb.LANE_REPLAY, duplicate=True)
-        return waiting, (duplicate, Counted("duplicate"))
-    if session.refusing is not None and at < session.refusing.until:
-        return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "Too much comes in.", session.refusing.pause_ms)
-    if batch.lane == pb.LANE_REPLAY and session.replaying >= 2 * session.terms.replay_credits:
-        return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, "More replay batches than credits.")
+    mark, replay = Mark(session.gen, batch.epoch, batch.lane, batch.seq), batch.lane == pb.LANE_REPLAY
+    seen = batch.seq in session.ledger.page(batch.epoch).seen
+    crowded = _crowded(session, at, replay=replay, seen=seen)
+    if crowded:
+        return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, *crowded)
+    if seen:
+        waiting = replace(session, replaying=session.replaying + replay, living=session.living + (not replay))
+        return waiting, (Append(mark, at, None, replay=replay, duplicate=True), Counted("duplicate"))
     if batch.schema_hash not in session.schemas and batch.schema_hash not in session.refused:
         return _later(session, batch, pb.NACK_REASON_UNKNOWN_SCHEMA, "Send the schema, then the batch again.")
     return _accept(session, batch, mark, at)
+
+
+def _crowded(session: Session, at: float, *, replay: bool, seen: bool) -> tuple[str, int] | None:
+    """Why the batch has to wait, and for how many milliseconds."""
+    if not replay and session.living >= MAX_LIVE:
+        return "More live batches than an interval has.", 1000
+    if seen:
+        return None
+    if session.refusing is not None and at < session.refusing.until:
+        return "Too much comes in.", session.refusing.pause_ms
+    if replay and session.replaying >= 2 * session.terms.replay_credits:
+        return "More replay batches than credits.", 1000
+    return None
 
 
 def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
@@ -248,6 +262,7 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         newest=max(session.newest, taken) if edge else session.newest,
         owed=session.owed - {(batch.epoch, batch.seq)} if session.owed else session.owed,
         replaying=session.replaying + replay,
+        living=session.living + (not replay),
         suspended=(session.hello.boot_id, batch.suspended_ns) if edge and batch.suspended_ns else session.suspended,
     )
     append = Append(
@@ -320,14 +335,15 @@ def _later(
 def _committed(session: Session, event: Committed, _: float) -> Step:
     ledger = session.ledger
     through = dict(session.through)
-    replaying = session.replaying
+    replaying, living = session.replaying, session.living
     for mark in event.marks:
         ledger = ledger.settle(mark.epoch, mark.seq)
         if mark.gen == session.gen:
             place = (mark.epoch, mark.lane)
             through[place] = max(through.get(place, 0), mark.seq)
             replaying -= mark.lane == pb.LANE_REPLAY
-    settled = replace(session, ledger=ledger, through=_bounded(through), replaying=replaying)
+            living -= mark.lane != pb.LANE_REPLAY
+    settled = replace(session, ledger=ledger, through=_bounded(through), replaying=replaying, living=living)
     if session.phase is not Phase.LIVE:
         return settled, ()
     epochs = dict.fromkeys(mark.epoch for mark in event.marks if mark.gen == session.gen)

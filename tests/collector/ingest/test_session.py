@@ -1,4 +1,5 @@
 import math
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,7 @@ from collector.ingest.events import (
     Terms,
     Ticked,
 )
-from collector.ingest.session import MAX_OWED, TABLE, Phase, Session, begin, known, step
+from collector.ingest.session import MAX_LIVE, MAX_OWED, TABLE, Phase, Session, begin, known, step
 from czuwak.v1 import ingest_pb2 as pb
 
 Wire = Any  # the class in this folder's conftest.py, which import mode importlib does not let us import
@@ -265,6 +266,7 @@ def test_a_batch_over_the_limit_is_too_big(wire: Wire) -> None:
 def test_numbers_with_too_many_gaps_are_a_quota(wire: Wire) -> None:
     talk, schema = with_schema(wire)
     for seq in range(2, 2 * 1024 + 2, 2):
+        talk.hear(Committed((Mark(1, "e1", LIVE, seq - 2),) if seq > 2 else ()))
         talk.hear(said(wire.batch(schema, seq, [1.0, 2.0])))
     assert talk.nack().reason == pb.NACK_REASON_QUOTA
     talk.hear(said(wire.batch(schema, 3, [1.0, 2.0])))
@@ -495,6 +497,31 @@ def test_what_the_database_saw_before_our_restart_was_judged_and_what_our_books_
     assert talk.session.judged == NOW - 5
     again = opened(wire, wire.hello(), talk.session, gen=2)
     assert again.session.judged == 0.0
+
+
+@given(lanes=st.lists(st.booleans(), max_size=700))
+@settings(max_examples=20, deadline=None)
+def test_i14_one_agent_brings_the_engine_only_so_much_between_two_commits(wire: Wire, lanes: list[bool]) -> None:
+    talk, schema = with_schema(wire)
+    taken: list[Mark] = []
+    for seq, replay in enumerate([*lanes, *[False] * 100], 1):
+        talk.hear(said(wire.batch(schema, seq, [1.0, 2.0], lane=REPLAY if replay else LIVE)))
+        taken += [action.mark for action in talk.done if isinstance(action, Append)]
+    assert sum(mark.lane == LIVE for mark in taken) <= MAX_LIVE
+    assert sum(mark.lane == REPLAY for mark in taken) <= 2 * Terms().replay_credits
+    talk.hear(Committed(tuple(taken)))
+    talk.hear(said(wire.batch(schema, 9000, [1.0, 2.0])))
+    assert talk.append().mark.seq == 9000
+
+
+def test_i13_the_largest_message_is_judged_within_a_second(wire: Wire) -> None:
+    many = wire.schema(*(wire.series("m", **{f"l{n}": "x" * 60 for n in range(40)}, i=str(i)) for i in range(1500)))
+    talk = opened(wire)
+    began = time.process_time()
+    talk.hear(said(many))
+    talk.hear(said(wire.gauges(60_000)))
+    talk.hear(said(wire.batch(many, 1, [1.0] * 1500)))
+    assert time.process_time() - began < 1.0 * 3  # three of them
 
 
 # --- acks ---

@@ -1,0 +1,365 @@
+"""Both ends of the stream joined without a socket: what is acknowledged is durable, and nothing counts twice.
+
+The link loses the connection at any message, either side dies at any time, commits take the lanes in any order, and
+the only clock is the test's.
+"""
+
+import hashlib
+import struct
+import tempfile
+from collections import deque
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from agent import events as told
+from agent.disk import Disk
+from agent.session import Session as Uplink
+from agent.session import State
+from agent.session import step as agent_step
+from agent.spool import Spool
+from agent.wire import LANES, event_of
+from collector.ingest import events as heard
+from collector.ingest.session import Phase, Session, begin, inherit, step
+from collector.ingest.stamp import Identity
+from czuwak.v1 import ingest_pb2 as pb
+
+NOW = 1_800_000_000.0
+BOOTED = NOW - 100_000.0
+IDENTITY = Identity("a-1", "pc1", "pc1", "acme", "waw", "server")
+SERIES = [pb.Series(name="node_thing", kind=pb.METRIC_KIND_GAUGE)]
+SCHEMA = pb.Schema(
+    hash=hashlib.sha256(pb.Schema(series=SERIES).SerializeToString(deterministic=True)).digest()[:16], series=SERIES
+)
+Place = tuple[str, int]
+
+
+class Agent:
+    """The uplink's table and the spool, driven as `agent/uplink.py` does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = 0
+        self.taken: dict[Place, float] = {}  # every batch ever made: its value
+        self.acked: set[Place] = set()
+        self.vanished: set[Place] = set()  # in memory alone when the process died
+        self.out: deque[pb.StreamRequest] = deque()
+        self.held: list[told.RetryDue] = []
+        self.start()
+
+    def start(self) -> None:
+        self.runs += 1
+        disk = Disk(self.folder / "spool.db", most_rows=200)
+        self.spool = Spool(f"e{self.runs}", disk, interval=15.0)
+        self.uplink = Uplink()
+        self.out.clear()
+        self.held.clear()
+
+    def crash(self) -> None:
+        """What waits for less than two intervals may be lost; the rest must not."""
+        disk = self.spool._disk
+        assert disk is not None
+        stored = {(row.epoch, row.seq) for row in self.spool._waiting_stored(-(2**62), 10_000)}
+        here = {(self.spool.epoch, seq) for seq, kept in self.spool._ring.kept.items() if not kept.acked}
+        self.vanished |= here - stored
+        disk.close()
+        self.start()
+
+    def round(self, at: float) -> None:
+        seq = self.spool.next_seq
+        place = (self.spool.epoch, seq)
+        assert place not in self.taken, "a number was given twice"
+        self.taken[place] = float(len(self.taken))
+        batch = pb.Batch(
+            epoch=place[0],
+            seq=seq,
+            boottime_ns=int((at - BOOTED) * 1e9),
+            schema_hash=SCHEMA.hash,
+            values=struct.pack("<d", self.taken[place]),
+            boot_id="b1",
+            wall_ns=int(at * 1e9),
+        )
+        self.apply(told.RoundTaken(self.spool.add(batch, SCHEMA)))
+
+    def apply(self, event: told.Event) -> None:
+        waiting: deque[told.Event] = deque([event])
+        while waiting:
+            self.uplink, actions = agent_step(self.uplink, waiting.popleft())
+            waiting.extend(answer for action in actions if (answer := self.do(action)) is not None)
+
+    def do(self, action: told.Action) -> told.Event | None:  # noqa: C901 - one case for each action
+        match action:
+            case told.SendHello():
+                self.out.append(pb.StreamRequest(hello=self.hello()))
+            case told.SendSchema():
+                self.out.append(pb.StreamRequest(schema=SCHEMA))
+            case told.SendBatch(number, lane):
+                found = self.spool.batch(number, LANES[lane])
+                if found is None:
+                    return told.Gone(number)
+                self.out.append(pb.StreamRequest(batch=found))
+            case told.Fetch(after, count, rewind):
+                return told.Found(self.spool.waiting(after, count, rewind))
+            case told.Acknowledge(numbers):
+                self.acked |= {self.place(number) for number in numbers}
+                for number in numbers:
+                    self.spool.acknowledge(number)
+            case told.AcknowledgeBelow(seq):
+                epoch = self.spool.epoch
+                self.acked |= {p for p in self.taken if p[0] == epoch and p[1] < seq and p in self.waiting()}
+                self.spool.acknowledge_below(seq)
+            case told.Discard(number, _):
+                raise AssertionError(f"batch {number} was refused for good")
+            case told.RetryLater(number, _):
+                self.held.append(told.RetryDue(number))
+        return None
+
+    def place(self, number: int) -> Place:
+        entry = next((e for e in self.spool.waiting(number - 1, 1) if e.number == number), None)
+        return (entry.epoch, entry.seq) if entry else (self.spool.epoch, number)
+
+    def waiting(self) -> set[Place]:
+        return {(entry.epoch, entry.seq) for entry in self.spool.waiting(-(2**62), 10_000)}
+
+    def hello(self) -> pb.Hello:
+        return pb.Hello(
+            protocol_min=1,
+            protocol_max=1,
+            boot_id="b1",
+            run_id=f"r{self.runs}",
+            epoch=self.spool.epoch,
+            first_seq=self.spool.first_seq,
+            next_seq=self.spool.next_seq,
+            dropped_total=self.spool.dropped,
+            wall_ns=int(NOW * 1e9),
+            boottime_ns=1,
+        )
+
+
+class Collector:
+    """The session's table and a database that is two sets; a commit takes what the test says."""
+
+    def __init__(self) -> None:
+        self.gen = 0
+        self.durable: set[Place] = set()
+        self.effects: dict[Place, int] = {}
+        self.lost = 0
+        self.start()
+
+    def start(self) -> None:
+        self.session: Session | None = None
+        self.books: Session | None = None
+        self.pending: dict[int, deque[tuple[heard.Mark, bool]]] = {pb.LANE_LIVE: deque(), pb.LANE_REPLAY: deque()}
+        self.appended: set[Place] = set()
+        self.memory: set[Place] = set()
+        self.out: deque[pb.StreamResponse] = deque()
+
+    def connect(self, at: float) -> None:
+        self.hang_up()
+        self.session = begin(IDENTITY, heard.Terms(replay_credits=8), at)
+        self.out.clear()
+
+    def hang_up(self) -> None:
+        if self.session is not None and self.session.gen:
+            self.books = self.session
+        self.session = None
+
+    def hear(self, event: heard.Event, at: float) -> None:
+        assert self.session is not None
+        self.session, actions = step(self.session, event, at)
+        for action in actions:
+            match action:
+                case heard.OpenSession():
+                    self.gen += 1
+                    if self.books is not None:
+                        self.session = inherit(self.session, self.books)
+                    self.hear(heard.Opened(self.gen), at)
+                case heard.Append():
+                    self.append(action)
+                case heard.Send():
+                    self.out.append(action.message)
+                case heard.Lost():
+                    self.lost = max(self.lost, action.total)
+                case heard.Close():
+                    raise AssertionError(action.detail)
+
+    def append(self, batch: heard.Append) -> None:
+        place = (batch.mark.epoch, batch.mark.seq)
+        if not batch.duplicate:
+            assert place not in self.appended, f"{place} had two effects"
+            self.appended.add(place)
+            self.memory.add(place)
+        self.pending[batch.mark.lane].append((batch.mark, batch.duplicate))
+
+    def commit(self, lane: int, count: int, at: float) -> None:
+        """A lane's oldest batches become durable; a duplicate is acknowledged only where its original is."""
+        queue = self.pending[lane]
+        marks: list[heard.Mark] = []
+        while queue and len(marks) < count:
+            mark, duplicate = queue[0]
+            place = (mark.epoch, mark.seq)
+            if duplicate and place not in self.durable and self.under_way(place):
+                break
+            queue.popleft()
+            marks.append(mark)
+            if not duplicate or place in self.memory:
+                self.durable.add(place)
+        settled = heard.Committed(tuple(marks))
+        if self.session is not None and self.session.gen:
+            self.hear(settled, at)
+        elif self.books is not None:
+            self.books, _ = step(self.books, settled, at)
+
+    def under_way(self, place: Place) -> bool:
+        return any(
+            not duplicate and (mark.epoch, mark.seq) == place
+            for queue in self.pending.values()
+            for mark, duplicate in queue
+        )
+
+
+class Joined(RuleBasedStateMachine):
+    """Any order of rounds, messages, commits, cuts and deaths."""
+
+    @initialize()
+    def start(self) -> None:
+        self.at = NOW
+        self.folder = tempfile.TemporaryDirectory()
+        self.agent = Agent(Path(self.folder.name))
+        self.collector = Collector()
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            try:
+                self.come_to_rest()
+            finally:
+                disk = self.agent.spool._disk
+                if disk is not None:
+                    disk.close()
+                self.folder.cleanup()
+
+    @property
+    def connected(self) -> bool:
+        return self.collector.session is not None and self.agent.uplink.state is not State.DISCONNECTED
+
+    @rule(count=st.integers(1, 4))
+    def rounds(self, count: int) -> None:
+        for _ in range(count):
+            self.at += 15.0
+            self.agent.round(self.at)
+
+    @precondition(lambda self: not self.connected)
+    @rule()
+    def connect(self) -> None:
+        self.cut()
+        self.collector.connect(self.at)
+        self.agent.apply(told.Connected())
+
+    @precondition(lambda self: self.connected)
+    @rule(count=st.integers(1, 12))
+    def messages_to_the_collector(self, count: int) -> None:
+        for _ in range(count):
+            if self.agent.out and self.connected:
+                message = self.agent.out.popleft()
+                if message.HasField("hello"):
+                    message.hello.boottime_ns = int((self.at - BOOTED) * 1e9)
+                self.collector.hear(heard.Said(message, message.ByteSize()), self.at)
+
+    @precondition(lambda self: self.connected)
+    @rule(count=st.integers(1, 12))
+    def messages_to_the_agent(self, count: int) -> None:
+        for _ in range(count):
+            if self.collector.out and self.connected:
+                event = event_of(self.collector.out.popleft(), at_ns=int((self.at - BOOTED) * 1e9))
+                if event is not None:
+                    self.agent.apply(event)
+
+    @rule(lane=st.sampled_from([pb.LANE_LIVE, pb.LANE_REPLAY]), count=st.integers(1, 10))
+    def commit(self, lane: int, count: int) -> None:
+        self.collector.commit(lane, count, self.at)
+
+    @rule()
+    def cut(self) -> None:
+        """Whatever was on its way is lost, on both ways."""
+        self.collector.hang_up()
+        if self.agent.uplink.state is not State.DISCONNECTED:
+            self.agent.apply(told.Disconnected())
+        self.agent.out.clear()
+        self.agent.held.clear()
+
+    @rule()
+    def retry(self) -> None:
+        held, self.agent.held = self.agent.held, []
+        for event in held:
+            self.agent.apply(event)
+
+    @rule()
+    def collector_dies(self) -> None:
+        self.cut()
+        self.collector.start()
+
+    @rule()
+    def agent_dies(self) -> None:
+        self.collector.hang_up()
+        self.agent.crash()
+
+    @invariant()
+    def acknowledged_means_durable(self) -> None:
+        if hasattr(self, "agent"):
+            assert self.agent.acked <= self.collector.durable
+
+    @invariant()
+    def the_books_say_no_more_than_is_durable_or_lost(self) -> None:
+        session = getattr(self, "collector", None) and (self.collector.session or self.collector.books)
+        if session and session.phase is Phase.LIVE:
+            for page in session.ledger.pages:
+                for epoch, seq in self.agent.taken:
+                    if epoch == page.epoch and seq in page.durable and (epoch, seq) not in self.collector.durable:
+                        assert (epoch, seq) not in self.agent.waiting(), f"{seq} would never be sent again"
+
+    def come_to_rest(self) -> None:
+        """Without faults everything that can be delivered is, and the rest is counted."""
+        for _ in range(2000):
+            if not self.connected:
+                self.connect()
+            self.messages_to_the_collector(100)
+            self.messages_to_the_agent(100)
+            for lane in (pb.LANE_LIVE, pb.LANE_REPLAY):
+                self.collector.commit(lane, 100, self.at)
+            self.messages_to_the_agent(100)
+            self.retry()
+            quiet = not self.agent.out and not self.collector.out and not any(self.collector.pending.values())
+            if quiet and not self.agent.waiting():
+                break
+            if quiet:
+                self.at += 15.0
+                self.agent.round(self.at)
+        assert not self.agent.waiting()
+        missing = self.agent.taken.keys() - self.collector.durable
+        assert missing <= self.agent.vanished
+        assert self.collector.lost <= len(missing)
+
+
+def test_i1_acked_means_durable_effect() -> None:
+    run_state_machine_as_test(Joined, settings=settings(max_examples=25, stateful_step_count=40, deadline=None))
+
+
+class Lasting(Joined):
+    """A collector that never dies: what it appended once it never appends again, as `Collector.append` asserts."""
+
+    @rule()
+    def collector_dies(self) -> None:
+        self.cut()
+
+
+def test_i2_no_number_has_two_effects() -> None:
+    run_state_machine_as_test(Lasting, settings=settings(max_examples=20, stateful_step_count=40, deadline=None))
