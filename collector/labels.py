@@ -12,6 +12,8 @@ _FNV_PRIME = 0x100000001B3
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 NAME = "__name__"
+INSTANCE = "instance"
+_OF_INSTANCE = ("host", "site", "class")  # said of an instance by people, who may say something else tomorrow
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,6 +66,11 @@ class Labels:
         """Prometheus' notation, `name{a="b"}`."""
         inner = ",".join(f'{n}="{_escape(v)}"' for n, v in self.pairs if n != NAME)
         return f"{self.get(NAME)}{{{inner}}}"
+
+
+def canonical(labels: Labels) -> Labels:
+    """The labels that say which problem it is: of one instance its name, site and class do not."""
+    return labels.without(*_OF_INSTANCE) if labels.get(INSTANCE) else labels
 
 
 def dedup_key(company: str, source: str, labels: Labels) -> str:

@@ -147,10 +147,13 @@ def _matches(rule: AlertRule, result: Result, context: Context) -> tuple[dict[st
         raise RuleError(f"{len(vector.labels)} alerts, more than the limit of {most}")
     matches: dict[str, _Match] = {}
     unclear: set[str] = set()
+    seen: dict[str, Labels] = {}
     for source, number in zip(vector.labels, vector.values, strict=True):
         value = float(number)
         labels = _named(rule, source, value, context.group_labels)
         key = context.key_of(labels)
+        if seen.setdefault(key, labels) != labels:
+            continue  # the same problem under what its host was called until now
         if key in matches or key in unclear:
             raise RuleError(f"two results with the same labels {labels}")
         if math.isnan(value):
@@ -228,11 +231,11 @@ def _fate(
 
 def _refreshed(rule: AlertRule, state: State, old: Alert | None, match: _Match, at: float, context: Context) -> Alert:
     value = max(-sys.float_info.max, min(sys.float_info.max, match.value))
-    if old is not None and state.rule is rule and value == old.value:
+    if old is not None and state.rule is rule and value == old.value and match.labels == old.labels:
         return replace(old, last_true=at)
     annotations = {name: expand(text, match.source, match.value) for name, text in rule.annotations.items()}
     if old is not None:
-        return replace(old, last_true=at, value=value, annotations=annotations)
+        return replace(old, labels=match.labels, last_true=at, value=value, annotations=annotations)
     return Alert(
         key=context.key_of(match.labels),
         rule=rule.uid,
@@ -252,7 +255,7 @@ def _true(rule: AlertRule, alert: Alert, old: Alert | None, at: float) -> _Next:
         alert = replace(alert, active_since=alert.active_since + at - alert.unknown_since, unknown_since=None)
     if at - alert.active_since >= rule.for_seconds:
         return _Next(replace(alert, state=AlertState.FIRING, fired_at=at), EventKind.FIRED, write=True)
-    return _Next(alert, write=old is None or old.unknown_since is not None)
+    return _Next(alert, write=old is None or old.unknown_since is not None or alert.labels != old.labels)
 
 
 def _still(alert: Alert, old: Alert) -> _Next:
@@ -260,7 +263,8 @@ def _still(alert: Alert, old: Alert) -> _Next:
     back = old.unknown_since is not None
     kind = EventKind.KNOWN if back else (EventKind.CHANGED if told else None)
     alert = replace(alert, keep_since=None, unknown_since=None)
-    return _Next(alert, kind, write=back or told or old.keep_since is not None)
+    changed = told or alert.labels != old.labels
+    return _Next(alert, kind, write=back or changed or old.keep_since is not None)
 
 
 def _false(rule: AlertRule, old: Alert, at: float) -> _Next:

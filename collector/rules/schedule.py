@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
 from collector.head import Select
-from collector.labels import Labels, dedup_key
+from collector.labels import Labels, canonical, dedup_key
 from collector.promql import EvaluationError, PlanError, Result, evaluate
 from collector.rules.alerting import ALERT_NAME, SOURCE, Context, State, Step, event, restore, source_labels, step
 from collector.rules.amend import backdated, shifted
@@ -36,8 +36,8 @@ _log = logging.getLogger(__name__)
 
 
 def rules_key(labels: Labels) -> str:
-    """The identity of an alert made by a rule: its company and all its labels."""
-    return dedup_key(labels.get("company"), SOURCE, labels)
+    """The identity of an alert made by a rule: its company and its labels, whatever people call its host meanwhile."""
+    return dedup_key(labels.get("company"), SOURCE, canonical(labels))
 
 
 @dataclass(slots=True)

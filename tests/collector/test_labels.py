@@ -1,6 +1,6 @@
 """Label sets: what identifies them, and that hostile text has an identity too."""
 
-from collector.labels import Labels, dedup_key
+from collector.labels import Labels, canonical, dedup_key
 
 
 def test_a_label_set_is_sorted_and_an_empty_value_is_no_label() -> None:
@@ -30,3 +30,10 @@ def test_half_a_character_has_an_identity_and_never_an_error() -> None:
     assert len({dedup_key("alfa", "rules", labels) for labels in halves}) == 3
     assert len({labels.fingerprint() for labels in halves}) == 3
     assert dedup_key("\ud800", "rules", Labels()) != dedup_key("?", "rules", Labels())
+
+
+def test_what_people_call_a_host_is_not_what_its_problem_is() -> None:
+    host = Labels.of(alertname="A", instance="i", host="h", site="s", mountpoint="/").with_({"class": "server"})
+    assert canonical(host) == Labels.of(alertname="A", instance="i", mountpoint="/")
+    fleet = Labels.of(alertname="A", site="s").with_({"class": "server"})
+    assert canonical(fleet) == fleet

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from collector.head import Head
+from collector.head import STALE, Head
 from collector.ingest.engine import retention_for
 from collector.intake import Intake, Policy
 from collector.labels import Labels
@@ -44,6 +44,7 @@ class Collector:
     rules: str = RULES
     at: float = 1000.0
     value: float | None = 9.0
+    series: Labels = LOAD
     head: Head = field(default_factory=Head)
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Collector:
         while self.at < until:
             self.at += 5.0
             if self.value is not None:
-                self.head.set([LOAD], [self.value], self.at)
+                self.head.set([self.series], [self.value], self.at)
             self.schedule.run(self.head.select, self.at, commit=self.intake.alerts, record=self.head.set)
 
     def told(self) -> list[str]:
@@ -181,3 +182,42 @@ def test_group_labels_are_part_of_what_a_rule_means(collector: Collector) -> Non
     collector.run(120.0)
     assert collector.told()[:2] == ["opened", "gone"]
     assert len(collector.told()) == 3
+
+
+MOVED = LOAD.with_({"host": "db-1", "site": "Gdańsk", "class": "workstation"})
+
+
+def move(collector: Collector) -> None:
+    """A person has changed the host: its old series are gone, the same ones come under other labels."""
+    collector.head.set([collector.series], [STALE], collector.at)
+    collector.series = MOVED
+
+
+def test_a_host_that_gets_another_name_site_or_class_keeps_its_ticket(collector: Collector) -> None:
+    move(collector)
+    collector.run(300.0)
+    assert collector.told() == ["opened"]
+    collector.restart()
+    collector.run(60.0)
+    assert collector.told() == ["opened"]
+    with collector.store.read() as conn:
+        assert [alert.labels.get("site") for alert in load_alerts(conn)] == ["Gdańsk"]
+    collector.value = 2.0
+    collector.run(60.0)
+    assert collector.told() == ["opened", "recovered"]
+
+
+def test_the_clock_of_for_goes_on_when_the_host_is_renamed(sqlite_store: Callable[[], Store]) -> None:
+    collector = Collector(sqlite_store())
+    collector.run(25.0)
+    move(collector)
+    collector.run(20.0)
+    assert collector.told() == ["opened"]
+
+
+def test_old_and_new_labels_side_by_side_are_one_problem(collector: Collector) -> None:
+    for _ in range(12):
+        collector.head.set([MOVED], [9.0], collector.at + 5.0)
+        collector.run(5.0)
+    assert collector.told() == ["opened"]
+    assert [report.last_error for group in collector.schedule.report() for report in group.rules] == ["", "", ""]
