@@ -40,8 +40,8 @@ from collector.ingest.stamp import MAX_SERIES, Identity, check, known_columns
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
-# Fields beyond the core that every agent and collector of protocol 1 speaks: an agent fills them only for a collector
-# that names them, a collector misses nothing where an agent does not.
+# Fields beyond the core that every agent and collector of protocol 1 speaks: whoever does not know one passes it over,
+# and nothing is missed where an agent does not fill it.
 FEATURES = ("lost_before", "earlier_boot", "suspended")
 MAX_SCHEMAS = 4
 MAX_OWED = 1024

@@ -363,3 +363,14 @@ class Lasting(Joined):
 
 def test_i2_no_number_has_two_effects() -> None:
     run_state_machine_as_test(Lasting, settings=settings(max_examples=20, stateful_step_count=40, deadline=None))
+
+
+def test_an_agent_is_served_by_a_collector_of_the_release_before() -> None:
+    """Its Welcome names no features and has a field nobody knows; its messages of unknown kinds are no events."""
+    old = pb.Welcome(protocol=1, session_gen=1, resume_seq=1, interval_seconds=15.0, replay_credits=32)
+    newer = pb.Welcome.FromString(old.SerializeToString() + b"\xfa\x3f\x03new")
+    event = event_of(pb.StreamResponse(welcome=newer), at_ns=1)
+    assert isinstance(event, told.WelcomeReceived)
+    uplink, _ = agent_step(agent_step(Uplink(), told.Connected())[0], event)
+    assert uplink.state is State.LIVE
+    assert event_of(pb.StreamResponse.FromString(b"\xfa\x3f\x03new"), at_ns=1) is None
