@@ -17,6 +17,7 @@ from typing import Any
 
 PATIENCE = 60.0
 BIN = Path(sys.executable).parent
+SCOPES = ("tickets:read", "tickets:write", "hosts:read", "hosts:write")
 
 COLLECTOR = """\
 [ingest]
@@ -167,7 +168,7 @@ def planted(
     files = files or ('["rules.yml"]' if rules else '["default"]')
     site.config.write_text(COLLECTOR.format(rules=files, **site.ports) + more)
     site.command("init", str(folder), "--company", "Test")
-    scopes = ("--scope", "tickets:read", "--scope", "tickets:write", "--scope", "hosts:read")
+    scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")
     site.bearer = json.loads(made)["token"]
     try:
