@@ -17,6 +17,7 @@ from web import (
     health,
     hosts,
     language,
+    machines,
     preview,
     queue,
     rules,
@@ -44,7 +45,7 @@ def create_app(store: Store, intake: Intake, live: Live, settings: WebSettings) 
     show.install(app)
     frame.install(app)
     auth.install(app)
-    for pages in (auth, queue, compose, ticket, hosts, rules, preview, backtest, runbook, language):
+    for pages in (auth, queue, compose, ticket, hosts, machines, rules, preview, backtest, runbook, language):
         app.register_blueprint(pages.blueprint())
     for made in (api.blueprint(store, intake, live, settings), health.blueprint(store, live, settings)):
         csrf.exempt(made)  # no cookie counts there

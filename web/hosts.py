@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from collector.store import host_edits, hosts, search, tickets
+from collector.store import host_edits, hosts, machines, search, tickets
 from collector.store.host_edits import CHANGED, LONGEST_SITE, NOTE, HostEdit
 from collector.store.hosts import Host, HostEvent
 from collector.tickets.errors import Invalid
@@ -53,6 +53,7 @@ def index() -> str:
     with parts().store.read() as conn:
         found = hosts.hosts(conn, scope=g.scope, text=text or None)
         counts = tickets.open_by_host(conn, g.scope)
+        asked = machines.questions(conn, found)
     more = start + PAGE
     return render_template(
         "hosts.html",
@@ -61,6 +62,9 @@ def index() -> str:
         total=len(found),
         hosts=found[start:more],
         open_counts=counts,
+        waiting=[host for host in found if host.approved_at is None][:PAGE],
+        again=[(host, asked[host.id]) for host in found if host.id in asked][:PAGE],
+        may_answer=g.user.role == "admin",
         next_url=url_for("hosts.index", text=text or None, start=more) if more < len(found) else None,
     )
 
@@ -154,6 +158,7 @@ def _line(event: HostEvent) -> Line:
         "unknown": "unsure",
         "condition_over": "good",
         "crashed": "alarm",
+        "duplicate_identity": "alarm",
         "outage": "unsure",
     }
     if event.kind == NOTE:
@@ -161,12 +166,13 @@ def _line(event: HostEvent) -> Line:
     if event.kind == CHANGED:
         return Line(event.at, _changed(event.detail.get("changes")), "", who=str(event.detail.get("by", "")))
     presence = str(event.detail.get("presence", event.kind))
-    return Line(event.at, _sentence(event.kind, presence, event.detail), moods.get(presence, ""))
+    who = str(event.detail.get("by", "")) if event.kind in {"approved", "same_machine"} else ""
+    return Line(event.at, _sentence(event.kind, presence, event.detail), moods.get(presence, ""), who=who)
 
 
 def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
-    if kind in {"enrolled", "retired"}:
-        return _("enrolled") if kind == "enrolled" else _("retired")
+    if kind in {"enrolled", "retired", "approved", "same_machine", "duplicate_identity"}:
+        return _identity(kind, detail)
     if kind in {"condition", "condition_over"}:
         said = str(detail.get(f"summary_{locale()}") or detail.get("summary", ""))
         return said if kind == "condition" else _("over: %(condition)s", condition=said)
@@ -180,6 +186,20 @@ def _sentence(kind: str, presence: str, detail: Mapping[str, object]) -> str:
     name = str(words.PRESENCE.get(presence, presence))
     reason = str(detail.get("reason") or "")
     return f"{name} ({words.absence(reason)})" if reason else name
+
+
+def _identity(kind: str, detail: Mapping[str, object]) -> str:
+    match kind:
+        case "enrolled":
+            return _("enrolled")
+        case "retired":
+            return _("retired")
+        case "approved":
+            return _("approved: it may stream")
+        case "same_machine":
+            return _("is its old self again; it was enrolled as %(name)s", name=str(detail.get("was", "")))
+        case _:
+            return _("another computer tried to use its identity")
 
 
 def _absence(kind: str, detail: Mapping[str, object]) -> str:

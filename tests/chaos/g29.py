@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -48,15 +49,16 @@ def run(budget_seconds: float, folder: Path, hosts: int = 1000, kills: int = 5, 
         killed = 0
         with ThreadPoolExecutor(at_once) as crowd:
             args = (site, token, count, began + budget_seconds - 30)
-            for number in range(hosts):
-                crowd.submit(one, number, doors[number % SITES], *args)
-            while count.done + count.given_up < hosts:
+            asked = [crowd.submit(one, number, doors[number % SITES], *args) for number in range(hosts)]
+            while not all(each.done() for each in asked):
                 if killed < kills and count.done >= (killed + 1) * hosts // (kills + 1):
                     site.kill("ingest", signal.SIGKILL)
                     site.serve("ingest")
                     killed += 1
                 time.sleep(0.05)
         took = time.monotonic() - began
+        for each in asked:
+            each.result()
         until("agents are served", lambda: listens(site.ports["enroll"]))
         return verdict(site, count, hosts, kills, killed, took)
 
@@ -89,7 +91,7 @@ def one(number: int, door: int, site: Plant, token: str, count: Count, end: floa
 
 def _made(site: Plant, folder: Path) -> int:
     """Whether the collector had committed what the computer did not hear of."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, sqlite3.Error):
         pending = json.loads((folder / enroll.PENDING).read_text())["enrollment_id"]
         return len(site.rows("select 1 from enrollment where id = ?", pending))
     return 0

@@ -47,6 +47,14 @@ ROUTES = {
         ("POST", "/hosts/id-srv-app-03/note", 401, 404, 303, 303),
         ("POST", "/hosts/id-srv-db-02/note", 401, 303, 303, 303),
     ],
+    "machines.approve": [
+        ("POST", "/hosts/id-srv-app-03/approve", 401, 404, 403, 303),
+        ("POST", "/hosts/id-srv-db-02/approve", 401, 403, 403, 303),
+    ],
+    "machines.same": [
+        ("POST", "/hosts/id-srv-app-03/same", 401, 404, 403, 303),
+        ("POST", "/hosts/id-srv-db-02/same", 401, 403, 403, 303),
+    ],
     "hosts.edit": [
         ("POST", "/hosts/id-srv-app-03/edit", 401, 404, 403, 303),
         ("POST", "/hosts/id-srv-db-02/edit", 401, 403, 403, 303),
