@@ -45,6 +45,7 @@ class State:
     considered_at: Mapping[str, float] = field(default_factory=dict)  # key -> last evaluation with data
     missing_since: Mapping[str, float] = field(default_factory=dict)  # key -> no data though its host is online
     rule: AlertRule | None = None  # whose templates the annotations come from
+    named: Mapping[Labels, tuple[Labels, str]] = field(default_factory=dict)  # of what matched: its name and key
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def step(rule: AlertRule, state: State, result: Result, at: float, context: Cont
 
     Raises RuleError, with nothing changed, for too many alerts or two alerts with one label set.
     """
-    matches, unclear = _matches(rule, result, context)
+    matches, unclear, named = _matches(rule, state, result, context)
     matches = {key: m for key, m in matches.items() if key in state.alerts or context.owns(m.labels)}
     considered = _Considered(rule, result, context)
     alerts: dict[str, Alert] = {}
@@ -108,7 +109,7 @@ def step(rule: AlertRule, state: State, result: Result, at: float, context: Cont
         subject = fate.alert or old
         if fate.kind is not None and subject is not None:
             events.append(event(fate.kind, rule, subject, at))
-    kept = State(alerts, _only(considered_at, alerts), _only(missing_since, alerts), rule)
+    kept = State(alerts, _only(considered_at, alerts), _only(missing_since, alerts), rule, named)
     return Step(AlertChanges(tuple(upserts), tuple(deletes), tuple(events)), kept)
 
 
@@ -139,8 +140,13 @@ def _added(rule: AlertRule, group_labels: Mapping[str, str]) -> tuple[str, ...]:
     return (ALERT_NAME, *group_labels, *rule.labels)
 
 
-def _matches(rule: AlertRule, result: Result, context: Context) -> tuple[dict[str, _Match], set[str]]:
-    """Matching elements by key, and the keys whose value is NaN and so says nothing."""
+def _matches(
+    rule: AlertRule, state: State, result: Result, context: Context
+) -> tuple[dict[str, _Match], set[str], dict[Labels, tuple[Labels, str]]]:
+    """Matching elements by key, the keys whose value is NaN and so says nothing, and what to remember of names."""
+    steady = not any("{{" in text for text in (*context.group_labels.values(), *rule.labels.values()))
+    before = state.named if steady and state.rule is rule else {}
+    named: dict[Labels, tuple[Labels, str]] = {}
     vector = result.vector
     most = min(context.limit or MOST_ALERTS, MOST_ALERTS)
     if len(vector.labels) > most:
@@ -150,8 +156,7 @@ def _matches(rule: AlertRule, result: Result, context: Context) -> tuple[dict[st
     seen: dict[str, Labels] = {}
     for source, number in zip(vector.labels, vector.values, strict=True):
         value = float(number)
-        labels = _named(rule, source, value, context.group_labels)
-        key = context.key_of(labels)
+        labels, key = named[source] = before.get(source) or _name(rule, source, value, context)
         if seen.setdefault(key, labels) != labels:
             continue  # the same problem under what its host was called until now
         if key in matches or key in unclear:
@@ -160,12 +165,13 @@ def _matches(rule: AlertRule, result: Result, context: Context) -> tuple[dict[st
             unclear.add(key)
         else:
             matches[key] = _Match(source, labels, value)
-    return matches, unclear
+    return matches, unclear, named
 
 
-def _named(rule: AlertRule, source: Labels, value: float, group_labels: Mapping[str, str]) -> Labels:
-    own = {name: expand(text, source, value) for name, text in {**group_labels, **rule.labels}.items()}
-    return source.without(NAME).with_({**own, ALERT_NAME: rule.name})
+def _name(rule: AlertRule, source: Labels, value: float, context: Context) -> tuple[Labels, str]:
+    own = {name: expand(text, source, value) for name, text in {**context.group_labels, **rule.labels}.items()}
+    labels = source.without(NAME).with_({**own, ALERT_NAME: rule.name})
+    return labels, context.key_of(labels)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 A rule that is switched off is a rule that fails: its series says so, and the ticket about failing rules opens.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collector.head import Matcher, Select, Selection
@@ -20,6 +21,27 @@ REST = 600.0  # seconds switched off; then it gets one more chance
 
 class BudgetError(RuleError):
     """The rule, or its group, costs more than it may."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """The seconds a thread has worked, of `work`, which is slow to ask: between two answers `wall` goes on counting.
+
+    So it is at most `every` seconds ahead of the truth.
+    """
+
+    work: Callable[[], float]
+    wall: Callable[[], float]
+    every: float = 0.005
+    asked: float = -math.inf
+    worked: float = 0.0
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        now = self.wall()
+        if now - self.asked >= self.every:
+            self.asked, self.worked = now, self.work()
+        return self.worked + now - self.asked
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from collector.labels import Labels, canonical, dedup_key
 from collector.promql import EvaluationError, PlanError, Result, evaluate
 from collector.rules.alerting import ALERT_NAME, SOURCE, Context, State, Step, event, restore, source_labels, step
 from collector.rules.amend import backdated, shifted
-from collector.rules.budget import Breaker, BudgetError, allowance, bounded, too_slow
+from collector.rules.budget import Breaker, BudgetError, Effort, allowance, bounded, too_slow
 from collector.rules.errors import RuleError
 from collector.rules.evidence import gather, proof
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
@@ -92,11 +92,11 @@ class Schedule:
         needs_proof: bool = True,
         charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
-        work: Callable[[], float] = time.thread_time,
+        work: Callable[[], float] | None = None,
     ) -> None:
         self._default_interval = default_interval
         self._timer = timer
-        self._work = work
+        self._work = work or Effort(time.thread_time, timer)
         self._charts = MOST_EVIDENCE if charts else 0
         self._context = Context(
             key_of=key_of,

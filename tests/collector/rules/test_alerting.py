@@ -223,6 +223,31 @@ def test_an_alert_recovers_though_a_rule_label_hides_one_of_its_series() -> None
     assert kinds(bench.at(15.0, 0)) == [RECOVERED]
 
 
+def test_an_alert_s_name_and_key_are_found_out_once() -> None:
+    bench, asked = Bench(), list[Labels]()
+
+    def key_of(labels: Labels) -> str:
+        asked.append(labels)
+        return rules_key(labels)
+
+    bench.context = replace(bench.context, key_of=key_of)
+    for when in (1.0, 2.0, 3.0):
+        bench.at(when, {"a": when, "b": when})
+    assert [labels.get("instance") for labels in asked[:2]] == ["a", "b"]
+    assert bench.state.named.keys() == {Labels.of(__name__="m", instance=name) for name in "ab"}
+    known = len(asked)
+    bench.at(4.0, {"a": 1.0, "b": None})
+    assert len(asked) == known
+    assert len(bench.state.named) == 1
+
+
+def test_a_name_that_says_the_value_is_made_anew() -> None:
+    bench = Bench(labels={"severity": "info", "level": "{{ $value }}"})
+    bench.at(1.0, 1)
+    bench.at(2.0, 7)
+    assert "7" in {alert.labels.get("level") for alert in bench.state.alerts.values()}
+
+
 def test_group_labels_are_beaten_by_rule_labels() -> None:
     bench = Bench(labels={"severity": "critical"})
     bench.context = replace(bench.context, group_labels={"severity": "info", "team": "infra"})

@@ -9,7 +9,7 @@ from collector.head import Head, Match, Matcher
 from collector.labels import Labels
 from collector.promql import evaluate, plan
 from collector.rules import budget
-from collector.rules.budget import REST, STRIKES, Breaker, BudgetError, allowance, bounded
+from collector.rules.budget import REST, STRIKES, Breaker, BudgetError, Effort, allowance, bounded
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
 
@@ -140,3 +140,20 @@ def test_a_breaker_counts_in_a_row() -> None:
     breaker.check(2.0 + REST)
     breaker.clear()
     assert breaker == Breaker()
+
+
+def test_work_is_asked_for_every_few_milliseconds_and_counted_on_in_between() -> None:
+    asked: list[float] = []
+    now = {"wall": 100.0, "work": 7.0}
+
+    def work() -> float:
+        asked.append(now["wall"])
+        return now["work"]
+
+    effort = Effort(work, lambda: now["wall"])
+    assert effort() == 7.0
+    now.update(wall=100.004, work=7.001)
+    assert effort() == pytest.approx(7.004)
+    now.update(wall=160.0, work=7.002)  # the machine was busy with others
+    assert effort() == pytest.approx(7.002)
+    assert asked == [100.0, 160.0]
