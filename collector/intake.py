@@ -166,8 +166,8 @@ def _numbered(alert: Alert, episodes: dict[str, Episode]) -> Alert:
 
 def _state(conn: Connection, events: Sequence[AlertEvent]) -> _Desk:
     """Lock first, read after: what is read then stays true to the end of the transaction."""
-    places = _places(conn, events)
     ids = {c.slug: c.id for c in hosts.companies(conn)} if events else {}
+    places = _places(conn, events, list(ids))
     keys = {e.key: ids[places[e.key].company] for e in events}
     episodes = alert_rows.lock_episodes(conn, keys)
     slugs = {number: slug for slug, number in ids.items()}
@@ -180,10 +180,9 @@ def _placed(place: Place, company: str) -> Place:
     return place if place.company == company else Place(company, None, place.host)
 
 
-def _places(conn: Connection, events: Iterable[AlertEvent]) -> dict[str, Place]:
+def _places(conn: Connection, events: Iterable[AlertEvent], known: Sequence[str]) -> dict[str, Place]:
     """Company by label where it is a known one, else by the host of the instance, else the installation's first."""
     by_key = {e.key: e for e in events}
-    known = [c.slug for c in hosts.companies(conn)] if by_key else []
     if by_key and not known:
         raise StoreError("there is no company yet; run `czuwak init` first")
     owners = hosts.by_instances(conn, (e.labels.get("instance") for e in by_key.values()))

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
 
-from tests.chaos import g1, g29, g30
+from tests.chaos import g1, g5, g6, g7, g29, g30
 from tests.chaos.outcome import summed
 
 
@@ -39,3 +40,22 @@ def test_copies_revoked_expired_and_renewing_computers_do_not_disturb_each_other
     lines = g30.run(140, folder, computers=6, revoked=2, cloned=2)
     assert summed(lines) != "VIOLATED", lines
     assert "clones: 0 mixed samples, 0 of their batches taken, 2 of 2 told" in lines
+
+
+@pytest.mark.server("postgres")
+def test_two_writers_that_race_open_each_ticket_once(folder: Path) -> None:
+    lines = g5.run(60, folder, keys=40, writers=2)
+    assert lines[0] == "40 keys x 2 writers: 40 tickets, 40 open"
+
+
+@pytest.mark.server("postgres")
+@pytest.mark.parametrize(("figure", "count"), [(g6, "freezes"), (g7, "cycles")])
+def test_a_frozen_collector_and_a_lost_database_lose_and_double_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, figure: ModuleType, count: str
+) -> None:
+    monkeypatch.setattr(figure, "EVERY", 6.0)
+    monkeypatch.setattr(figure, "HOLD", 1.0)
+    monkeypatch.setattr(figure, "LAST_PHASE", 20.0)
+    lines = figure.run(600, folder, agents=5, **{count: 2})
+    assert summed(lines) != "VIOLATED", lines
+    assert lines[0].startswith(f"2 {count}")
