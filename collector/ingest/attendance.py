@@ -168,8 +168,11 @@ class Attendance:
             for host, (gen, s) in due.standings.items():
                 values = (s.presence.value, s.reason, s.since, s.deadline)
                 hosts.set_presence(conn, host, gen, *values, collector=self._collector)
+            gens = {note.host: note.gen for note in due.notes if note.gen is not None}
+            current = hosts.current(conn, gens)
             for note in due.notes:
-                hosts.add_host_event(conn, note.host, note.at, note.kind, note.detail)
+                if note.gen is None or (note.host in current and note.gen == gens[note.host]):
+                    hosts.add_host_event(conn, note.host, note.at, note.kind, note.detail)
 
     # --- event loop ---
 
@@ -268,7 +271,8 @@ class Attendance:
 
     def note(self, host: str, kind: str, detail: Mapping[str, object]) -> None:
         """One entry for the host's timeline."""
-        self._due.notes.append(Note(host, self._now(), kind, detail))
+        member = self._members.get(host)
+        self._due.notes.append(Note(host, self._now(), kind, detail, member.gen if member else None))
         del self._due.notes[:-_MAX_NOTES]
 
     def judge(self, seen: Seen) -> Judgement:

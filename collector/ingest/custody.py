@@ -13,8 +13,8 @@ from collector.alerts.alert import Alert, AlertChanges
 from collector.intake import Judged
 from collector.labels import Labels
 from collector.rules.schedule import Commit, Schedule
+from collector.store import Connection, collectors, hosts, leases
 from collector.store import alerts as alert_rows
-from collector.store import collectors, hosts, leases
 from collector.store.engine import Store
 from collector.store.errors import StoreError
 from collector.store.fencing import NO_HOST, OWN, Holding
@@ -118,6 +118,11 @@ class Custody:
             return done.stored
 
         return committed
+
+    def still(self, conn: Connection, instances: Iterable[str]) -> frozenset[str]:
+        """Which of these hosts are ours to the end of the transaction."""
+        rows = hosts.fence(conn, instances)
+        return frozenset(i for i, row in rows.items() if row == (self._gens.get(i), self.collector))
 
     def settle(self, schedule: Schedule) -> None:
         """After an evaluation: forgets what its commits were refused."""

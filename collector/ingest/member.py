@@ -40,6 +40,7 @@ class Note:
     at: float
     kind: str
     detail: Mapping[str, object]
+    gen: int | None = None  # the session's it is about; None: written whoever holds the host
 
 
 @dataclass(slots=True)

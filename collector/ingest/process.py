@@ -161,7 +161,9 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
         seen = custody.enter()
         intake = Intake(store, policy)
         stack.callback(_leave, custody)
-        engine = make_engine(settings, groups, intake, now, metrics, custody, seen, partial(_write_missed, store))
+        engine = make_engine(
+            settings, groups, intake, now, metrics, custody, seen, partial(_write_missed, store, custody)
+        )
         presence = PresencePolicy(
             silence=settings.offline_after,
             grace=settings.start_grace,
@@ -238,10 +240,12 @@ def make_engine(
     )
 
 
-def _write_missed(store: Store, missed: Sequence[Missed]) -> None:
+def _write_missed(store: Store, custody: Custody, missed: Sequence[Missed]) -> None:
     with store.write() as conn:
+        ours = custody.still(conn, {one.instance for one in missed})
         for one in missed:
-            add_missed(conn, one)
+            if one.instance in ours:
+                add_missed(conn, one)
 
 
 async def _listen(

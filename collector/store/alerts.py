@@ -88,7 +88,10 @@ def write_alerts(conn: Connection, alerts: Sequence[Alert]) -> None:
     new = insert(conn, t.alert)
     changed = {c.name: new.excluded[c.name] for c in t.alert.c if c.name != "key"}
     rows = [_row(a) for a in sorted(alerts, key=lambda a: a.key)]
-    conn.execute(new.on_conflict_do_update(index_elements=["key"], set_=changed), rows)
+    # RETURNING makes it few statements of many rows. Without it the driver sends a pipeline, and of a process that
+    # froze within one the server waits for the rest, with all its locks, whatever the timeouts say.
+    written = new.on_conflict_do_update(index_elements=["key"], set_=changed).returning(t.alert.c.key)
+    conn.execute(written, rows).all()  # to the end: SQLite keeps its lock as long as there is more to read
 
 
 def delete_alerts(conn: Connection, keys: Iterable[str]) -> None:
@@ -105,7 +108,8 @@ def lock_episodes(conn: Connection, company_of: dict[str, int]) -> dict[str, Epi
     if not company_of:
         return {}
     rows = [{"dedup_key": k, "company_id": company_of[k], "number": 0} for k in sorted(company_of)]
-    conn.execute(insert(conn, t.episode).on_conflict_do_nothing(index_elements=["dedup_key"]), rows)
+    made = insert(conn, t.episode).on_conflict_do_nothing(index_elements=["dedup_key"])
+    conn.execute(made.returning(t.episode.c.dedup_key), rows).all()  # as in `write_alerts`
     found = {}
     for chunk in chunks(company_of):
         query = sa.select(t.episode).where(t.episode.c.dedup_key.in_(chunk)).order_by(t.episode.c.dedup_key)

@@ -205,12 +205,13 @@ def touch(conn: Connection, seen: Sequence[tuple[str, int]], at: float, *, deadl
     if not seen:
         return 0
     values = {"last_seen": at} if deadline is None else {"last_seen": at, "deadline": deadline}
-    update = (
-        sa.update(t.host)
-        .where(t.host.c.id == sa.bindparam("b_id"), t.host.c.session_gen == sa.bindparam("b_gen"))
-        .values(**values)
-    )
-    return conn.execute(update, [{"b_id": i, "b_gen": g} for i, g in sorted(seen)]).rowcount
+    rows, done = sorted(seen), 0
+    for start in range(0, len(rows), 500):
+        some = sa.tuple_(t.host.c.id, t.host.c.session_gen).in_(rows[start : start + 500])
+        # Locked in order first: an update alone takes its rows in any, and might wait in a circle with another.
+        conn.execute(sa.select(t.host.c.id).where(some).order_by(t.host.c.id).with_for_update(key_share=True))
+        done += conn.execute(sa.update(t.host).where(some).values(**values)).rowcount
+    return done
 
 
 def overdue(conn: Connection, at: float, *, collector: str | None = None, lead: bool = False) -> list[Host]:
@@ -297,6 +298,16 @@ def retire(conn: Connection, host_id: str, at: float) -> bool:
 def revoke(conn: Connection, host_id: str, at: float) -> bool:
     """Refuse a host's identity from now on; it stays in the list."""
     return _end(conn, host_id, at, {"revoked_at": at})
+
+
+def current(conn: Connection, gens: Mapping[str, int]) -> frozenset[str]:
+    """Which of these hosts (by id) still have this generation; it stays so to the end of the transaction."""
+    c, ids, found = t.host.c, sorted(gens), set()
+    for start in range(0, len(ids), 500):
+        query = sa.select(c.id, c.session_gen).where(c.id.in_(ids[start : start + 500])).order_by(c.id)
+        rows = conn.execute(query.with_for_update(read=True, key_share=True))
+        found |= {row.id for row in rows if row.session_gen == gens[row.id]}
+    return frozenset(found)
 
 
 def add_host_event(
