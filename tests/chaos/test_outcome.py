@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import g1
-from tests.chaos.__main__ import figure, names
+from tests.chaos import g1, g35
+from tests.chaos.__main__ import figure, names, sized
 from tests.chaos.ledger import Verdict
 from tests.chaos.outcome import fewer, held, judged, summed, violated
 
@@ -34,3 +34,13 @@ def test_a_figure_that_breaks_down_is_a_violation(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(g1, "run", broken)
     assert figure("g1", 1.0) == (g1.GOAL, ["violated: AssertionError: planted"])
+
+
+def test_a_figure_can_be_given_sizes() -> None:
+    assert sized("g9") == ("g9", {})
+    assert sized("g1:agents=50,kills=20") == ("g1", {"agents": 50, "kills": 20})
+
+
+def test_one_outlier_does_not_decide_a_slope() -> None:
+    points = [(hour / 100, 200.0 + 3.0 * hour / 100) for hour in range(50)]
+    assert abs(g35._slope([*points, (0.51, 150.0)]) - 3.0) < 0.5
