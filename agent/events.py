@@ -169,7 +169,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The spool's disk is back: it may hold older batches than were known."""
+    """The spool's disk is back: it holds older batches than were to be seen."""
 
 
 @dataclass(frozen=True, slots=True)

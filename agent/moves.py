@@ -167,9 +167,9 @@ def gone(session: Session, event: Gone) -> Step:
     return _then((_without(session, (event.number,)), ()), _replay)
 
 
-def look_again(session: Session, _event: Recovered) -> Step:
-    """Older batches may have come back: ask from the start. What is under way stays so."""
-    return _replay(replace(session, cursor=BEFORE_ALL, dry=False))
+def begin_again(session: Session, _event: Recovered) -> Step:
+    """Older batches have come back. History goes in order within one stream, so it takes another one."""
+    return _to(session, State.DISCONNECTED, _window(session))
 
 
 def acknowledged(session: Session, event: AckReceived) -> Step:
@@ -358,7 +358,13 @@ def _again(session: Session, entry: Entry) -> Step:
     # Once more in the live lane if it is still the newest; behind a newer one it is history.
     if session.newest is not None and entry.number == session.newest.number:
         return _send(session, entry, Lane.LIVE)
-    return _replay(_mark(session, entry, Progress.AGAIN))
+    if entry.number <= session.cursor:
+        return _replay(_mark(session, entry, Progress.AGAIN))
+    # History goes in order, for an ack says "up to": the spool hands it out when its turn comes.
+    rewind = session.rewind
+    if rewind is not None:
+        rewind = replace(rewind, below=max(rewind.below, entry.number + 1))
+    return _replay(replace(_without(session, (entry.number,)), dry=False, rewind=rewind))
 
 
 def _send(session: Session, entry: Entry, lane: Lane) -> Step:

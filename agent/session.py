@@ -49,7 +49,7 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
         (State.LIVE, NackReceived): moves.refused,
         (State.LIVE, Found): moves.hand_out,
         (State.LIVE, Gone): moves.gone,
-        (State.LIVE, Recovered): moves.look_again,
+        (State.LIVE, Recovered): moves.begin_again,
         (State.LIVE, RetryDue): moves.retry,
         (State.LIVE, IntervalSet): moves.set_interval,
         (State.LIVE, HeartbeatDue): moves.beat,

@@ -81,7 +81,7 @@ class Spool:
         return self._disk.size if self._disk is not None and self._disk.ready else 0
 
     def recovered(self) -> bool:
-        """Whether the disk has come back since it was last asked, maybe with older batches."""
+        """Whether the disk has come back since it was last asked, with older batches."""
         was, self._recovered = self._recovered, False
         return was
 
@@ -92,12 +92,30 @@ class Spool:
         self._carry = 0
         self.next_seq = batch.seq + 1
         self._ring.add(kept, schema)
-        self._keep_up(batch.boottime_ns)
+        self.keep_up(batch.boottime_ns)
         while (oldest := self._ring.surplus(batch.boottime_ns)) is not None:
             self._ring.remove(oldest.seq)
             if not oldest.acked and not oldest.stored:
                 self._lost(oldest.seq, oldest.lost)
         return self._entry(kept)
+
+    @property
+    def next_due(self) -> int | None:
+        """When, on the batches' clock, the oldest one in memory alone has to go to disk."""
+        oldest = next(iter(self._ring.loose), None)
+        # A quarter of an interval early, or a round would be a whole one late.
+        return None if oldest is None else self._ring.kept[oldest].boottime_ns + int(1.75 * self.interval * 1e9)
+
+    def keep_up(self, at_ns: int) -> None:
+        """Put on disk what has waited for two intervals by then, and what else has yet to be written."""
+        disk = self._disk
+        if disk is None or not (disk.ready or self._open(disk)):
+            return
+        aged = at_ns - int(1.75 * self.interval * 1e9)
+        due = list(takewhile(lambda seq: self._ring.kept[seq].boottime_ns <= aged, self._ring.loose))
+        low = disk.books.reserved - self.next_seq < BLOCK // 2
+        if due or self._settled or low or self.dropped != disk.books.dropped:
+            self._write(due, reserved=self.next_seq + BLOCK if low else 0)
 
     def waiting(self, after: int, count: int, rewind: Rewind | None = None) -> tuple[Entry, ...]:
         """The oldest batches with a number over `after` that are to be sent; a rewind adds acknowledged ones."""
@@ -230,7 +248,7 @@ class Spool:
         self.dropped += missing
         self._held = disk.books.held
         disk.change(self._books(reserved=self.next_seq + BLOCK))
-        self._recovered = True
+        self._recovered |= self._held > len(here)
 
     def _books(self, *, reserved: int = 0, dropped: int = 0, thinned: int = 0) -> Books:
         now = self._disk.books if self._disk is not None else Books()
@@ -254,17 +272,6 @@ class Spool:
             self._open(self._disk)
 
     # --- writing ---
-
-    def _keep_up(self, at_ns: int) -> None:
-        disk = self._disk
-        if disk is None or not (disk.ready or self._open(disk)):
-            return
-        # A quarter of an interval early, or a round would be a whole one late.
-        aged = at_ns - int(1.75 * self.interval * 1e9)
-        due = list(takewhile(lambda seq: self._ring.kept[seq].boottime_ns <= aged, self._ring.loose))
-        low = disk.books.reserved - self.next_seq < BLOCK // 2
-        if due or self._settled or low or self.dropped != disk.books.dropped:
-            self._write(due, reserved=self.next_seq + BLOCK if low else 0)
 
     def _write(self, seqs: Sequence[int], *, reserved: int = 0) -> None:
         disk = self._disk

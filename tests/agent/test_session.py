@@ -228,10 +228,18 @@ def test_a_batch_that_is_gone_makes_room_for_the_next() -> None:
     assert after(*start, Gone(1))[1] == (Fetch(2, 1, None),)
 
 
-def test_a_disk_that_came_back_is_asked_from_the_start() -> None:
+def test_what_a_disk_brings_back_goes_through_a_stream_of_its_own() -> None:
     start = (taken(5), Connected(), welcome(5), found(1))
-    assert after(*start, Recovered())[1] == (Fetch(BEFORE_ALL, 1, None),)
-    assert after(*start, Recovered(), found(1))[1] == (Fetch(1, 1, None),)
+    session, actions = after(*start, Recovered())
+    assert (session.state, session.window) == (State.DISCONNECTED, {})
+    assert actions == (Wait(None), Reconnect(0.0, 1.0))
+
+
+def test_a_round_to_be_sent_again_waits_for_its_turn_in_the_history() -> None:
+    """An ack says "up to": number 9 in front of 3 would have 3 settled before the collector has it."""
+    start = (taken(9), Connected(), welcome(9), found(1, 2), taken(10), nack(9, Refusal.RETRY_AFTER, 1.0), RetryDue(9))
+    assert after(*start)[1] == ()
+    assert after(*start, ack(0, 1))[1] == (Acknowledge((1,)), Fetch(2, 1, None))
 
 
 def test_an_unknown_schema_is_sent_again_with_its_batch() -> None:
@@ -257,7 +265,9 @@ def test_retry_after_holds_the_batch_until_its_time() -> None:
     start = (*LIVE, taken(1), nack(1, Refusal.RETRY_AFTER, 2.5))
     assert after(*start)[1] == (RetryLater(1, 2.5),)
     assert after(*start, RetryDue(1))[1] == (SendBatch(1, Lane.LIVE),)
-    assert sends(after(*start, taken(2), RetryDue(1))[1]) == [SendBatch(1, Lane.REPLAY)]
+    assert after(*start, taken(2), RetryDue(1))[1] == (Fetch(BEFORE_ALL, 2, None),)
+    replayed = (taken(5), Connected(), welcome(5), found(1), nack(1, Refusal.RETRY_AFTER), RetryDue(1))
+    assert after(*replayed)[1] == (SendBatch(1, Lane.REPLAY),)
 
 
 def test_a_retry_that_comes_after_a_reconnect_does_nothing() -> None:
