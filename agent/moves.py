@@ -311,7 +311,16 @@ def _requeued(session: Session) -> Session:
         owed = [number for number, progress in session.progress.items() if progress is not Progress.LIVE]
         above = min([session.cursor, *(number - 1 for number in owed)])
         rewind = replace(rewind, above=max(rewind.above, above))
-    return replace(session, window={}, progress={}, rewind=rewind, schemas=frozenset(), renewed=frozenset())
+    return replace(
+        session,
+        window={},
+        progress={},
+        cursor=BEFORE_ALL,
+        dry=False,
+        rewind=rewind,
+        schemas=frozenset(),
+        renewed=frozenset(),
+    )
 
 
 def _rewind(session: Session, event: WelcomeReceived) -> Rewind | None:

@@ -212,6 +212,8 @@ def test_a_rewind_that_was_cut_short_goes_on_where_it_was() -> None:
     live = (*LIVE, taken(9), ack(9, 0), Disconnected(), Connected(), welcome(9, rewind_from_ns=1))
     cut = (*live, found(1, 2), ack(0, 1), found(3), Disconnected(), Connected(), welcome(9))
     assert asks(after(*cut)[1]) == [Fetch(BEFORE_ALL, 2, Rewind(1, 1, 9))]
+    again = (*cut[:-1], Disconnected(), Connected(), welcome(9))
+    assert asks(after(*again)[1]) == [Fetch(BEFORE_ALL, 2, Rewind(1, 1, 9))]
     done = (*live, found(1), ack(0, 1), Disconnected(), Connected(), welcome(9))
     assert asks(after(*done)[1]) == [Fetch(BEFORE_ALL, 2, None)]
 
