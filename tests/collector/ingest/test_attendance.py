@@ -434,3 +434,14 @@ def test_the_clock_offset_is_described(desk: Desk) -> None:
     identity = desk.join("pc1")
     desk.attendance.offset(identity.agent_id, -400.0)
     assert desk.value(identity, "czuwak_host_clock_offset_seconds") == -400.0
+
+
+def test_a_line_of_a_session_that_was_fenced_is_not_written(desk: Desk) -> None:
+    identity = desk.join("pc1")
+    desk.settle()
+    before = desk.kinds(identity)
+    desk.attendance.note(identity.agent_id, "slept", {"seconds": 60.0})
+    with desk.house.store.write() as conn:
+        hosts.open_session(conn, identity.agent_id, at=desk.at, facts={}, version="1", fingerprint="f")
+    desk.settle()
+    assert desk.kinds(identity) == before

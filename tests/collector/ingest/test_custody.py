@@ -7,7 +7,7 @@ from collector.alerts.alert import AlertChanges, AlertState
 from collector.ingest.custody import Custody
 from collector.intake import Intake
 from collector.labels import Labels
-from collector.store import Store
+from collector.store import Store, StoreError
 from collector.store import tables as t
 from tests.collector.town import RULES, Town
 
@@ -244,3 +244,24 @@ def test_an_alert_named_after_its_collector_is_that_collectors_own(town: Town) -
     assert sorted(alert.labels.get("collector") or "" for alert in one.schedule.alerts()) == ["gone", "one"]
     assert [alert.labels.get("collector") for alert in two.schedule.alerts()] == ["two"]
     assert len(town.tickets()) == 3
+
+
+def test_what_was_missed_is_told_by_the_holder_alone(town: Town) -> None:
+    one, two = town.site("one"), town.site("two")
+    one.connect("pc1", 1000.0)
+    one.connect("pc2", 1000.0)
+    two.connect("pc1", 1001.0)
+    with town.store.write() as conn:
+        assert one.custody.still(conn, ["pc1", "pc2", "nobody"]) == {"pc2"}
+        assert two.custody.still(conn, ["pc1", "pc2"]) == {"pc1"}
+
+
+def test_no_look_takes_back_the_end_of_a_collector(town: Town) -> None:
+    one, two = town.site("one"), town.site("two")
+    one.connect("pc1", 1000.0)
+    one.custody.leave()
+    with pytest.raises(StoreError, match="told its end"):
+        one.see()
+    two.look(1001.0)
+    assert two.custody.lead == 2
+    assert two.custody.owns(Labels.of(instance="pc1"))

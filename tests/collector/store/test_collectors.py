@@ -199,3 +199,13 @@ def test_a_deadline_is_taken_once_and_only_as_it_was_seen(store: Store) -> None:
         assert hosts.claim_deadline(conn, "h1", gen, 100.25, None)
         assert not hosts.claim_deadline(conn, "h1", gen, 100.25, None)
         assert hosts.claim_deadline(conn, "h1", gen, None, 200.0)
+
+
+def test_generations_are_compared_host_by_host(store: Store) -> None:
+    with store.write() as conn:
+        for number in (1, 2):
+            enrol(conn, f"h{number}", f"srv-{number}")
+            opened(conn, f"h{number}", "c1")
+        opened(conn, "h2", "c2")
+        assert hosts.current(conn, {"h1": 1, "h2": 1, "nobody": 1}) == {"h1"}
+        assert hosts.current(conn, {}) == frozenset()
