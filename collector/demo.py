@@ -40,6 +40,7 @@ listen = "127.0.0.1:{ingest}"
 enrollment_listen = "127.0.0.1:{enroll}"
 advertise = "127.0.0.1:{ingest}"
 interval = "{interval}s"
+offline_after = "{silence}s"
 [web]
 listen = "127.0.0.1:{web}"
 [tickets]
@@ -106,6 +107,8 @@ class Demo:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     needed: list[subprocess.Popen[bytes]] = field(default_factory=list)
     bearer: str = ""
+    silence: float = 90.0  # of a host, before it counts as away
+    database: str = ""
 
     @property
     def url(self) -> str:
@@ -118,8 +121,16 @@ class Demo:
         return f"{WORKER}-{self.folder.name.rpartition('-')[2]}"
 
 
-def run(*, once: bool, port: int, browser: bool) -> int:
-    """The demonstration; `once` unattended with exit code 0 or 1, else until Ctrl-C."""
+@dataclass(frozen=True, slots=True)
+class Tale:
+    """Another story, and the silence it needs."""
+
+    tell: Callable[[Demo], None]
+    silence: float
+
+
+def run(*, once: bool, port: int, browser: bool, tale: Tale | None = None) -> int:
+    """The demonstration; `once` unattended with exit code 0 or 1, else until Ctrl-C. `tale` instead of the usual."""
     began = time.monotonic()
 
     def say(step: str, **more: object) -> None:
@@ -132,8 +143,8 @@ def run(*, once: bool, port: int, browser: bool) -> int:
             )
 
     try:
-        with started(port, say) as demo:
-            story(demo)
+        with started(port, say, 90.0 if tale is None else tale.silence) as demo:
+            (story if tale is None else tale.tell)(demo)
             if not once:
                 stay(demo, browser)
     except DemoError as error:
@@ -146,7 +157,7 @@ def run(*, once: bool, port: int, browser: bool) -> int:
 
 
 @contextlib.contextmanager
-def started(port: int, say: Callable[..., None]) -> Iterator[Demo]:
+def started(port: int, say: Callable[..., None], silence: float = 90.0) -> Iterator[Demo]:
     """A collector and an enrolled agent, running; all stopped and removed at the end, whatever happens."""
     stop = Stop()
     before = {number: signal.getsignal(number) for number in ENDINGS}
@@ -156,7 +167,7 @@ def started(port: int, say: Callable[..., None]) -> Iterator[Demo]:
             for number in ENDINGS:
                 signal.signal(number, stop)
             ports = _ports(port)
-            demo = Demo(_folder(), ports, say, stop)
+            demo = Demo(_folder(), ports, say, stop, silence=silence)
         _prepare(demo)
         yield demo
     finally:
@@ -170,17 +181,17 @@ def started(port: int, say: Callable[..., None]) -> Iterator[Demo]:
 def story(demo: Demo) -> None:
     """The loop: a watched process is killed, one ticket opens; it returns, the ticket recovers; no second one."""
     worker = _worker(demo)
-    _until("the agent sees the watched process", lambda: _running(demo) == 1, demo=demo)
+    until("the agent sees the watched process", lambda: _running(demo) == 1, demo=demo)
     demo.say("watched process runs", pid=worker.pid)
-    _end(worker, signal.SIGKILL)
+    end(worker, signal.SIGKILL)
     demo.say(
         "watched process killed", rule="WatchedProcessDown", file=str(Path("collector/rules/defaults/process.yml"))
     )
-    ticket = _until("a ticket opens", lambda: next(iter(_tickets(demo)), None), demo=demo)
+    ticket = until("a ticket opens", lambda: next(iter(_tickets(demo)), None), demo=demo)
     demo.say("ticket opened", number=ticket["number"], title=ticket["title"], priority=ticket["priority"])
     _worker(demo)
     demo.say("watched process started again")
-    ticket = _until(
+    ticket = until(
         "the ticket recovers", lambda: next((t for t in _tickets(demo) if t["recovered_at"]), None), demo=demo
     )
     demo.say("ticket recovered", number=ticket["number"], status=ticket["status"])
@@ -198,16 +209,17 @@ def stay(demo: Demo, browser: bool) -> None:
     print(f"Another fault: pkill -f {demo.worker}    Stop everything and remove it: Ctrl-C", flush=True)
     if browser:
         webbrowser.open(link)
-    _until("Ctrl-C is pressed", lambda: None, float("inf"), demo, pause=0.5)
+    until("Ctrl-C is pressed", lambda: None, float("inf"), demo, pause=0.5)
 
 
 def _prepare(demo: Demo) -> None:
     folder = demo.folder
-    text = _COLLECTOR.format(interval=INTERVAL, **demo.ports)
+    text = _COLLECTOR.format(interval=INTERVAL, silence=demo.silence, **demo.ports)
     prepared = setup.initialise(folder, company="Demo", login="demo", at=time.time(), text=text, environ={})
+    demo.database = prepared.config.database.url
     demo.say("collector prepared", directory=str(folder))
     demo.needed.append(_start(demo, "collector.main", "serve", "--config", str(prepared.config.path)))
-    _until("the collector is ready", lambda: _get(f"{demo.url}/-/ready") and _listens(demo.ports["enroll"]), demo=demo)
+    until("the collector is ready", lambda: _get(f"{demo.url}/-/ready") and _listens(demo.ports["enroll"]), demo=demo)
     demo.say("collector ready", url=demo.url)
     join = _tokens(demo, prepared.config.database.url)
     (folder / "join").write_text(join)
@@ -215,8 +227,13 @@ def _prepare(demo: Demo) -> None:
         _AGENT.format(interval=INTERVAL, worker=demo.worker, folder=folder, **demo.ports)
     )
     _enrol(demo, ca.load(prepared.config.ca.dir).fingerprint)
-    demo.needed.append(_start(demo, "agent.main", "run", "--config", str(folder / "agent.toml")))
+    start_agent(demo)
     demo.say("agent enrolled and started", metrics=f"http://127.0.0.1:{demo.ports['page']}/metrics")
+
+
+def start_agent(demo: Demo) -> None:
+    """The enrolled agent runs, from now on as a part that is needed."""
+    demo.needed.append(_start(demo, "agent.main", "run", "--config", str(demo.folder / "agent.toml")))
 
 
 def _tokens(demo: Demo, database: str) -> str:
@@ -238,13 +255,13 @@ def _enrol(demo: Demo, fingerprint: str) -> None:
             demo, "agent.main", "enroll", "--config", str(folder / "agent.toml"), "--collector", where,
             "--token-file", str(folder / "join"), "--ca-fingerprint", fingerprint, log=log,
         )  # fmt: skip
-    _until("the agent enrols", lambda: child.poll() is not None, demo=demo)
+    until("the agent enrols", lambda: child.poll() is not None, demo=demo)
     if child.returncode:
         raise DemoError(f"the agent could not enrol: {said.read_text(errors='replace').strip()}")
 
 
 def _worker(demo: Demo) -> subprocess.Popen[bytes]:
-    return _spawn(demo, [sys.executable, "-I", "-c", "import time; time.sleep(86400)", demo.worker])
+    return spawn(demo, [sys.executable, "-I", "-c", "import time; time.sleep(86400)", demo.worker])
 
 
 def _running(demo: Demo) -> float | None:
@@ -255,11 +272,16 @@ def _running(demo: Demo) -> float | None:
     return None
 
 
-def _tickets(demo: Demo) -> list[dict[str, Any]]:
-    """All tickets that concern the watched process; this machine may have honest troubles of its own."""
+def open_tickets(demo: Demo) -> list[dict[str, Any]]:
+    """All tickets there are, open or not."""
     page = _get(f"{demo.url}/api/v1/tickets?view=every&limit=100", demo.bearer)
     found: list[dict[str, Any]] = json.loads(page)["tickets"] if page else []
-    return [t for t in found if t["labels"].get("name") == demo.worker]
+    return found
+
+
+def _tickets(demo: Demo) -> list[dict[str, Any]]:
+    """All tickets that concern the watched process; this machine may have honest troubles of its own."""
+    return [t for t in open_tickets(demo) if t["labels"].get("name") == demo.worker]
 
 
 def _login(demo: Demo) -> str:
@@ -287,7 +309,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _until(
+def until(
     what: str, probe: Callable[[], Any], patience: float = PATIENCE, demo: Demo | None = None, pause: float = 0.2
 ) -> Any:
     """What the probe gives once it gives something; DemoError after `patience` or when a needed part has ended."""
@@ -303,10 +325,11 @@ def _until(
 
 
 def _start(demo: Demo, *words: str, log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    return _spawn(demo, _command(*words), log)
+    return spawn(demo, command(*words), log)
 
 
-def _spawn(demo: Demo, command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+def spawn(demo: Demo, command: list[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """A child of the demonstration, noted before anything can interrupt."""
     # A session of its own: Ctrl-C in the terminal is for us alone, and we end the children in order.
     with demo.stop.held():
         child = subprocess.Popen(  # noqa: S603 - our own
@@ -327,11 +350,13 @@ def _environ() -> dict[str, str]:
     return {**ours, "CZUWAK_LOG": "WARNING", "no_proxy": loopback, "NO_PROXY": loopback}
 
 
-def _command(module: str, *words: str) -> list[str]:
+def command(module: str, *words: str) -> list[str]:
+    """The words that run one of our commands in the same Python."""
     return [sys.executable, "-I", "-m", module, *words]
 
 
-def _end(child: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
+def end(child: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask it to end, and end it if it does not."""
     if child.poll() is None:
         child.send_signal(number)
         try:
@@ -344,7 +369,7 @@ def _end(child: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM
 def _clear(demo: Demo) -> None:
     """The agent and the worker first, the collector they speak to last."""
     for child in reversed(demo.children):
-        _end(child)
+        end(child)
     shutil.rmtree(demo.folder, ignore_errors=True)
 
 

@@ -76,6 +76,7 @@ def _demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     p.add_argument("--once", action="store_true", help="run the loop unattended, one JSON line a step, exit 0 or 1")
     p.add_argument("--port", type=_port, default=0, help="port of the pages (default: a free one)")
     p.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    p.add_argument("--scenario", choices=("ticket", "presence"), default="ticket", help="which story is told")
     p.set_defaults(run=_run_demo, log="WARNING")
 
 
@@ -233,7 +234,12 @@ def _run_swarm(args: argparse.Namespace) -> int:
 def _run_demo(args: argparse.Namespace) -> int:
     from collector import demo  # noqa: PLC0415 - loaded only when asked for
 
-    return demo.run(once=args.once, port=args.port, browser=not args.no_browser)
+    tale = None
+    if args.scenario == "presence":
+        from collector import demo_presence  # noqa: PLC0415
+
+        tale = demo.Tale(demo_presence.story, demo_presence.SILENCE)
+    return demo.run(once=args.once, port=args.port, browser=not args.no_browser, tale=tale)
 
 
 def _run_init(args: argparse.Namespace) -> int:

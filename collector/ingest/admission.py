@@ -9,7 +9,7 @@ from collector.ingest.facts import facts_of
 from collector.ingest.peer import Peer
 from collector.store import Connection, certificates, hosts, machines
 from collector.store.alerts import alerts_by_host
-from collector.store.engine import Store
+from collector.store.engine import Store, clock
 from czuwak.v1 import ingest_pb2 as pb
 
 # The agent knows by the words "waits for approval" that it need not be enrolled again.
@@ -82,7 +82,7 @@ def _open(conn: Connection, peer: Peer, hello: pb.Hello, at: float, collector: s
     )
     if gen:
         certificates.use(conn, peer.serial, at)
-    arrival = arrived(conn, before, gen, hello, at) if gen and before is not None else NOTHING_TOLD
+    arrival = arrived(conn, before, gen, hello, clock(conn)) if gen and before is not None else NOTHING_TOLD
     return Session(gen, alerts=alerts_by_host(conn, peer.agent_id), arrival=arrival)
 
 

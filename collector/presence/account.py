@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LEAST_SLEEP = 30.0  # seconds; less is jitter between two clocks or a nap nobody has to hear of
-RECORD_SLACK = 300.0  # a record this much older than the last sample is of an earlier absence
+RECORD_SLACK = 6 * 3600.0  # a record this much older than the last sample is of an earlier absence; clocks may step
 WEEK = 7 * 86_400.0
 DAY = 86_400.0
 DIP = 5.0  # a new crash must be seen as a new one even where the last still shows

@@ -58,12 +58,12 @@ def test_a_part_that_ended_is_not_waited_for(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         running.needed.append(child)
         with pytest.raises(DemoError, match=r"ended by itself.*the sun rises"):
-            demo._until("the sun rises", lambda: None, demo=running)
+            demo.until("the sun rises", lambda: None, demo=running)
 
 
 def test_what_does_not_happen_in_time_is_named() -> None:
     with pytest.raises(DemoError, match="waited 0 s and it did not happen: the sun rises"):
-        demo._until("the sun rises", lambda: None, 0.01, pause=0.001)
+        demo.until("the sun rises", lambda: None, 0.01, pause=0.001)
 
 
 def test_an_interrupt_waits_until_the_child_is_noted() -> None:

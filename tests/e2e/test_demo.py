@@ -89,6 +89,19 @@ def test_two_demonstrations_at_once_each_open_their_one_ticket_and_leave_nothing
     assert list(tmp_path.iterdir()) == []
 
 
+def test_presence_is_told_as_it_is_and_leaves_nothing(begin: Callable[..., Demo], tmp_path: Path) -> None:
+    demo = begin("--once", "--scenario", "presence")
+    steps = [json.loads(line) for line in demo.communicate(timeout=300)[0].splitlines()]
+    assert demo.returncode == 0, steps
+    told = [step["step"] for step in steps]
+    assert told.count("no ticket") == 2
+    assert told.index("agent killed") < told.index("ticket opened") < told.index("agent stopped in order")
+    assert "ticket closed: planned, late notice" in told
+    assert steps[told.index("times are shortened")]["instead_of"] == 90
+    assert (steps[-1]["step"], steps[-1]["tickets"]) == ("done", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("step", "pause", "number"),
     [
