@@ -1,7 +1,7 @@
 import grpc
 import pytest
 
-from agent.channel import Failure, sentence
+from agent.channel import Failure, sentence, tells_expiry
 
 UNAVAILABLE = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:8443: "
 
@@ -34,3 +34,22 @@ def test_a_refused_agent_is_told_what_the_collector_said() -> None:
     assert sentence(failure, "c:1") == (
         "c:1 refuses this agent (revoked yesterday): if it should report, enroll again with --replace"
     )
+
+
+def test_a_host_that_waits_for_approval_need_not_be_enrolled_again() -> None:
+    failure = Failure(grpc.StatusCode.PERMISSION_DENIED, "This computer waits for approval: somebody has to.")
+    said = sentence(failure, "c:1")
+    assert "has not approved this machine yet; it is tried again" in said
+    assert "enroll" not in said
+
+
+@pytest.mark.parametrize(
+    ("details", "expired"),
+    [
+        (UNAVAILABLE + "SSLV3_ALERT_CERTIFICATE_EXPIRED", True),
+        (UNAVAILABLE + "Socket closed", True),  # most likely
+        (UNAVAILABLE + "connect: Connection refused (111)", False),
+    ],
+)
+def test_what_sounds_like_an_expired_certificate_is_a_reason_to_renew(details: str, expired: bool) -> None:
+    assert tells_expiry(sentence(Failure(grpc.StatusCode.UNAVAILABLE, details), "c:1")) is expired

@@ -209,6 +209,18 @@ def test_a_rest_says_goodbye_keeps_rounds_and_ends_with_a_new_stream(
     assert one.uplink.report.stopped
 
 
+def test_a_renewed_identity_opens_a_new_stream_within_seconds(
+    listener: Listener, ca: Authority, harness: Start
+) -> None:
+    one = harness(listener.where, ca)
+    listener.collector.next("hello")
+    one.welcomes.get(timeout=10)
+    one.uplink.reconnect()
+    listener.collector.next("hello")
+    assert (0.0, 2.0) in one.waits
+    one.welcomes.get(timeout=10)
+
+
 def test_an_agent_that_starts_in_a_pause_does_not_show_itself(
     listener: Listener, ca: Authority, identity_of: Callable[..., Path]
 ) -> None:
