@@ -5,6 +5,7 @@ a DiskError, which never says more than that the batches in memory must do for n
 """
 
 import contextlib
+import os
 import sqlite3
 import stat
 import struct
@@ -234,7 +235,7 @@ class Disk:
         try:
             if self._conn is None:
                 self._start()
-            with contextlib.suppress(*_DAMAGE), contextlib.closing(_connected(self._aside, LONGEST * 1024)) as old:
+            with contextlib.suppress(*_DAMAGE), contextlib.closing(_connected(self._aside)) as old:
                 self._copy(old)
         except DiskFullError:
             if not self.last:
@@ -324,7 +325,9 @@ def _failure(error: Exception, path: Path) -> DiskError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return DiskFullError(f"{path}: no room")
-    if code & 0xFF in _OURS and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+    # A header that claims a newer format makes a file read-only that the system would let us write.
+    claimed = code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    if code & 0xFF in _OURS and code != sqlite3.SQLITE_IOERR_SHORT_READ and not claimed:
         return DiskError(f"{path}: {error}")
     return DiskDamagedError(f"{path} is damaged: {error}")
 
@@ -340,16 +343,19 @@ def _make_way(path: Path) -> None:
             path.unlink()
 
 
-def _connected(path: Path, limit: int) -> sqlite3.Connection:
+def _connected(path: Path, limit: int = 0) -> sqlite3.Connection:
+    """A connection; without a limit only to read what is left."""
+    pragmas = ["trusted_schema = off", "cell_size_check = on", "cache_size = -512", "temp_store = memory"]
+    if limit:
+        pragmas += [
+            "locking_mode = exclusive", "auto_vacuum = incremental", "synchronous = full",
+            f"journal_size_limit = {JOURNAL}", "journal_mode = persist", f"max_page_count = {limit // PAGE}",
+        ]  # fmt: skip
     conn = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
     try:
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
         conn.text_factory = bytes
-        for pragma in (
-            "trusted_schema = off", "cell_size_check = on", "locking_mode = exclusive", "auto_vacuum = incremental",
-            "synchronous = full", "cache_size = -512", "temp_store = memory", f"journal_size_limit = {JOURNAL}",
-            "journal_mode = persist", f"max_page_count = {limit // PAGE}",
-        ):  # fmt: skip
+        for pragma in pragmas:
             conn.execute(f"pragma {pragma}").fetchall()
     except sqlite3.Error:
         conn.close()

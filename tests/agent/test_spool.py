@@ -466,3 +466,17 @@ def test_damage_that_shows_only_in_writing_is_repaired_at_once(folder: Path) -> 
     again.close()
     assert again.trouble == ""
     assert len(seqs(opened(folder))) == 210
+
+
+def test_a_header_of_a_newer_format_is_damage_and_no_read_only_disk(folder: Path) -> None:
+    spool = opened(folder)
+    for n in range(9):
+        add(spool, n * 15)
+    spool.close()
+    path = folder / "spool.db"
+    data = bytearray(path.read_bytes())
+    data[18] ^= 64  # the file format that writers have to know
+    path.write_bytes(data)
+    again = opened(folder)
+    assert again.trouble == ""
+    assert (again.epoch, len(seqs(again)), again.dropped) == ("e", 9, 0)

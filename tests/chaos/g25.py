@@ -96,7 +96,12 @@ def tried(files: Mapping[str, bytes], folder: Path) -> Result:
         stored = spool.stored
         spool.close()
         again = Spool("newer epoch", Disk(place / "spool.db"))
-        good = not spool.trouble and not again.trouble and again.batches == spool.batches and stored >= 4
+        good = (
+            not spool.trouble
+            and not again.trouble
+            and again.batches + again.dropped == spool.batches + spool.dropped
+            and stored >= 4
+        )
         return Result(good, exact, sent, time.perf_counter() - began, spool.trouble or again.trouble)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what this looks for
         return Result(started=False, exact=False, kept=0, seconds=0.0, problem=f"{type(error).__name__}: {error}")
