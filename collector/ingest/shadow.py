@@ -186,16 +186,18 @@ class Shadow:
     def work(self, now: float, until: float) -> Looked:
         """Looks, one rule after the other, up to the timer's `until`; what that settled."""
         episodes: list[Episode] = []
+        waiting: list[Waiting] = []
+        pasts: list[Past] = []
         for cohort in tuple(self._cohorts):
-            if cohort.sweep is None and not self._begin(cohort, now):
-                continue
-            for found in cohort.sweep or ():
-                episodes += [one for one in found if self._missed(cohort, one)]
-                if self._timer() >= until:
-                    return Looked(episodes=tuple(episodes))
-            waiting, pasts = self._end(cohort, now)
-            return Looked(waiting, pasts, tuple(episodes))
-        return Looked(episodes=tuple(episodes))
+            while cohort.guests and (cohort.sweep is not None or self._begin(cohort, now)):
+                for found in cohort.sweep or ():
+                    episodes += [one for one in found if self._missed(cohort, one)]
+                    if self._timer() >= until:
+                        return Looked(tuple(waiting), tuple(pasts), tuple(episodes))
+                free, gone = self._end(cohort, now)
+                waiting += free
+                pasts += gone
+        return Looked(tuple(waiting), tuple(pasts), tuple(episodes))
 
     def _guest(self, host: str) -> _Guest | None:
         cohort = self._home.get(host)
@@ -255,7 +257,8 @@ class Shadow:
         if not (waited or not open_ or through - cohort.lookback.through >= CHUNK):
             return False
         cohort.begun, cohort.since = True, now
-        cohort.through = max(through, cohort.lookback.through)
+        # In short pieces: one rule is looked at without a pause, and the present must not wait for it.
+        cohort.through = max(min(through, cohort.lookback.through + CHUNK), cohort.lookback.through)
         cohort.sweep = cohort.lookback.sweep(cohort.head.select, cohort.through, cohort.head.set)
         return True
 

@@ -14,16 +14,18 @@ from collector.labels import Labels
 from collector.promql import EvaluationError, PlanError, Result, evaluate_steps
 from collector.promql.nodes import Call, Range
 from collector.promql.survey import nodes
-from collector.rules.alerting import Context, State, step
+from collector.rules.alerting import Context, State, source_labels, step
 from collector.rules.budget import bounded
 from collector.rules.errors import RuleError
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
 from collector.rules.series import Written, recorded, with_ends
+from collector.rules.template import expand
 
 FINEST = 15.0
 COARSEST = 60.0  # seconds between two looks at the past
 MOST_STEPS = 2000  # of one rule in one sweep
 MOST_EPISODES = 50  # of one host
+MOST_KEYS = 100_000
 Record = Callable[[Sequence[Labels], Sequence[float], float], None]
 
 # A rule that cannot be judged on the past has no past: its alerts begin at the live edge.
@@ -55,7 +57,8 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Looking:
-    rule: Rule
+    rule: Rule  # without its annotations: words are made for what comes of it, not at every look
+    worded: Rule
     group: Group
     every: float
     next_at: float
@@ -86,9 +89,18 @@ class Lookback:
         self._ended: dict[str, dict[str, float]] = {}  # instance -> key -> when it was found false
         self._ticketed: set[str] = set()  # fired before the gap: their end is no news
         self._told: dict[str, int] = {}
-        base = Context(key_of=key_of, started_at=start, host_online=lambda _labels: False)
+        self._keys: dict[Labels, str] = {}
+        self._key_of = key_of
+        base = Context(key_of=self._key, started_at=start, host_online=lambda _labels: False)
         self._rules = [
-            _Looking(rule, group, pace(rule), start, replace(base, group_labels=group.labels, limit=group.limit))
+            _Looking(
+                _wordless(rule),
+                rule,
+                group,
+                pace(rule),
+                start,
+                replace(base, group_labels=group.labels, limit=group.limit),
+            )
             for group in groups
             for rule in group.rules
             if not _absence(rule)
@@ -125,7 +137,7 @@ class Lookback:
             looking.seeds = [alert for alert in looking.seeds if alert.labels.get("instance") != instance]
             mine = {k: a for k, a in looking.state.alerts.items() if a.labels.get("instance") == instance}
             if mine:
-                alive += (alert for key, alert in mine.items() if key not in self._ticketed)
+                alive += (_worded(looking, alert) for key, alert in mine.items() if key not in self._ticketed)
                 kept = {k: a for k, a in looking.state.alerts.items() if k not in mine}
                 looking.state = replace(looking.state, alerts=kept)
                 self._ticketed -= mine.keys()
@@ -159,8 +171,8 @@ class Lookback:
         looking.state = taken.state
         for key in taken.changes.deletes:
             self._ended.setdefault(before.alerts[key].labels.get("instance"), {})[key] = at
-        over = [e.key for e in taken.changes.events if e.kind is EventKind.RECOVERED]
-        return [self._episode(rule, before.alerts[key], at) for key in over if self._news(before.alerts[key])]
+        over = [before.alerts[e.key] for e in taken.changes.events if e.kind is EventKind.RECOVERED]
+        return [_episode(looking, alert, at) for alert in over if self._news(alert)]
 
     def _take_in(self, looking: _Looking, at: float) -> None:
         due = [alert for alert in looking.seeds if _began(alert) <= at]
@@ -179,8 +191,30 @@ class Lookback:
         self._told[instance] = self._told.get(instance, 0) + 1
         return self._told[instance] <= MOST_EPISODES
 
-    def _episode(self, rule: AlertRule, alert: Alert, at: float) -> Episode:
-        return Episode(rule.name, alert, alert.active_since, min(at, alert.last_true + pace(rule)))
+    def _key(self, labels: Labels) -> str:
+        key = self._keys.get(labels)
+        if key is None:
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            key = self._keys[labels] = self._key_of(labels)
+        return key
+
+
+def _episode(looking: _Looking, alert: Alert, at: float) -> Episode:
+    end = min(at, alert.last_true + looking.every)
+    return Episode(looking.rule.name, _worded(looking, alert), alert.active_since, end)
+
+
+def _wordless(rule: Rule) -> Rule:
+    return replace(rule, annotations={}) if isinstance(rule, AlertRule) else rule
+
+
+def _worded(looking: _Looking, alert: Alert) -> Alert:
+    if not isinstance(looking.worded, AlertRule):
+        return alert
+    source = source_labels(looking.worded, alert.labels, looking.group.labels)
+    words = {name: expand(text, source, alert.value) for name, text in looking.worded.annotations.items()}
+    return replace(alert, annotations=words)
 
 
 def _write(looking: _Looking, rule: RecordRule, result: Result, at: float, record: Record) -> None:

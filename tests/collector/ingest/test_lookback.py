@@ -257,7 +257,8 @@ def test_acks_of_a_backlog_wait_for_the_look_that_consumed_it(room: Room) -> Non
     room.backlog("pc1", course, 3.0)
     room.down = True
     room.settle()
-    assert room.acked.get("pc1", []) == []
+    over = 240 * (10_800 - 4000) / 3600  # the round that shows the end of what has to be written
+    assert max((mark.seq for mark in room.acked["pc1"]), default=0) < over
     room.down = False
     room.settle()
     assert [mark.seq for mark in room.acked["pc1"]] == list(range(1, 721))
