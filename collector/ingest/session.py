@@ -83,7 +83,7 @@ class Session:
     schemas: Mapping[bytes, Columns] = field(default_factory=dict)
     refused: Mapping[bytes, pb.NackReason.ValueType] = field(default_factory=dict)
     through: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    owed: frozenset[tuple[str, int]] = frozenset()  # refused for now, expected again: acks stop below them
+    owed: frozenset[tuple[str, int]] = frozenset()  # refused once and not yet durable: acks stop below them
     replaying: int = 0
     living: int = 0  # live batches that wait for a commit
     credits: int | None = None  # granted now; None: as the terms say
@@ -260,7 +260,6 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         heard_at=at,
         ledger=session.ledger.see(batch.epoch, batch.seq),
         newest=max(session.newest, taken) if edge else session.newest,
-        owed=session.owed - {(batch.epoch, batch.seq)} if session.owed else session.owed,
         replaying=session.replaying + replay,
         living=session.living + (not replay),
         suspended=(session.hello.boot_id, batch.suspended_ns) if edge and batch.suspended_ns else session.suspended,
@@ -343,7 +342,8 @@ def _committed(session: Session, event: Committed, _: float) -> Step:
             through[place] = max(through.get(place, 0), mark.seq)
             replaying -= mark.lane == pb.LANE_REPLAY
             living -= mark.lane != pb.LANE_REPLAY
-    settled = replace(session, ledger=ledger, through=_bounded(through), replaying=replaying, living=living)
+    owed = session.owed.difference((mark.epoch, mark.seq) for mark in event.marks) if session.owed else session.owed
+    settled = replace(session, ledger=ledger, through=_bounded(through), owed=owed, replaying=replaying, living=living)
     if session.phase is not Phase.LIVE:
         return settled, ()
     epochs = dict.fromkeys(mark.epoch for mark in event.marks if mark.gen == session.gen)

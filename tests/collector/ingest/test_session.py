@@ -211,6 +211,16 @@ def test_a_batch_without_its_schema_is_asked_for_again(wire: Wire) -> None:
     assert talk.append().mark.seq == 1
 
 
+def test_an_ack_does_not_cover_a_batch_that_was_sent_again_and_is_not_yet_durable(wire: Wire) -> None:
+    talk, schema = opened(wire), wire.gauges(2)
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
+    talk.hear(said(schema))
+    talk.hear(said(wire.batch(schema, 2, [1.0, 2.0])))
+    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
+    assert talk.ack(Mark(1, "e1", LIVE, 2)).live_through == 0
+    assert talk.ack(Mark(1, "e1", LIVE, 1)).live_through == 2
+
+
 def with_presence(batch: pb.Batch, presence: bytes) -> pb.Batch:
     changed = pb.Batch()
     changed.CopyFrom(batch)
