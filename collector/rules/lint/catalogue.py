@@ -13,6 +13,8 @@ STAMPED = frozenset({"instance", "job", "host", "company", "site", "class"})  # 
 JOB = "node"
 TEXTFILE = "textfile"  # the kind of what only scripts write: kind and labels are theirs
 OWN = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
+_UNSTAMPED = ("czuwak_collector_", "czuwak_certificate_", "czuwak_outage_")  # of the collector, not of a host
+_PER_HOST = frozenset({"czuwak_collector_host_series_refused"})  # the exception among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def _lines(name: str) -> list[str]:
 
 def _metric(line: str) -> Metric:
     name, kind, *labels = line.split()
-    own = name in OWN or name.startswith(("czuwak_collector_", "czuwak_certificate_"))
+    own = name in OWN or (name.startswith(_UNSTAMPED) and name not in _PER_HOST)
     stamped: frozenset[str] = frozenset() if own else STAMPED
     always = frozenset(label for label in labels if not label.endswith("?"))
     if name in OWN:

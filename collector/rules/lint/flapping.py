@@ -11,6 +11,14 @@ CALM = 300.0  # seconds: a window this long is patience of its own
 _ORDERING = frozenset({Operator.GREATER, Operator.GREATER_EQUAL, Operator.LESS, Operator.LESS_EQUAL})
 _JUMPY = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "avg_over_time"})
 _CLOCK = "node_time_seconds"
+_SETTLED = frozenset(  # the collector itself has waited a deadline, or counts over days, before such a number moves
+    {
+        "czuwak_collector_blind_seconds",
+        "czuwak_host_away_working_days",
+        "czuwak_host_unexpected_reboots",
+        "czuwak_outage_hosts",
+    }
+)
 _AGES = frozenset({"time", "timestamp", "changes", "resets"})
 
 
@@ -32,7 +40,7 @@ def check(subject: Subject) -> Iterator[Remark]:
 def _flaps(node: Node) -> bool:
     """Whether the value can jump to and fro within minutes."""
     if isinstance(node, Selector):
-        return True
+        return name_of(node) not in _SETTLED
     if isinstance(node, Call) and (node.name in _AGES or node.name.startswith("absent")):
         return False
     if isinstance(node, Call) and node.arguments and isinstance(node.arguments[0], Range):

@@ -36,11 +36,17 @@ COLLECTOR = """
 ALERTS gauge alertname alertstate
 ALERTS_FOR_STATE gauge alertname
 czuwak_certificate_expiry_timestamp_seconds gauge certificate collector?
+czuwak_collector_blind_seconds gauge collector?
+czuwak_collector_host_series_refused gauge
 czuwak_collector_rule_failing gauge group rule
+czuwak_host_away_working_days gauge
 czuwak_host_certificate_expiry_timestamp_seconds gauge
 czuwak_host_clock_offset_seconds gauge
 czuwak_host_duplicate_identity gauge
+czuwak_host_overdue gauge
 czuwak_host_presence gauge state
+czuwak_host_unexpected_reboots gauge
+czuwak_outage_hosts gauge collector? company? scope site?
 """
 _SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? \S+")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -84,6 +90,8 @@ def test_a_hosts_series_have_what_the_collector_stamps() -> None:
     assert metric.kind == "counter"
     assert metric.always == {"cpu", "mode"} | STAMPED
     assert shipped()["czuwak_collector_rule_failing"].always == {"group", "rule"}
+    assert shipped()["czuwak_outage_hosts"].sometimes == frozenset({"collector", "company", "scope", "site"})
+    assert shipped()["czuwak_collector_host_series_refused"].always == STAMPED
     assert shipped()["ALERTS"].sometimes is None
 
 

@@ -23,6 +23,17 @@ def test_patience_of_any_kind_is_enough(remarks: Remarks) -> None:
         assert remarks("flapping", f"- {{alert: A, {fields}}}") == "", fields
 
 
+def test_what_the_collector_judged_before_it_told_it_does_not_flap(remarks: Remarks) -> None:
+    for expression in (
+        "czuwak_outage_hosts{scope='site'} > 0",
+        "czuwak_collector_blind_seconds > 0",
+        "czuwak_host_unexpected_reboots >= 3",
+        "czuwak_host_away_working_days >= 10",
+    ):
+        assert remarks("flapping", f'- {{alert: A, expr: "{expression}"}}') == "", expression
+    assert "without `for`" in remarks("flapping", "- {alert: A, expr: czuwak_host_clock_offset_seconds > 5}")
+
+
 def test_a_rate_over_a_moment_flaps_too(remarks: Remarks) -> None:
     for fields in (
         "expr: 'rate(a_total[1m]) > 2'",
