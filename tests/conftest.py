@@ -1,9 +1,10 @@
 """What every part's tests share: the `server` marker, free loopback ports and the checkout's root."""
 
+import logging
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def find(program: str) -> Path | None:
         return Path(here)
     versions = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
     return max(versions, key=lambda path: float(path.parent.parent.name), default=None)
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """A command sets the root logger up for its process; the next test's caplog must still hear warnings."""
+    loggers = [logging.getLogger(name) for name in (None, "agent", "collector")]
+    levels, handlers = [one.level for one in loggers], loggers[0].handlers[:]
+    yield
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
+    loggers[0].handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

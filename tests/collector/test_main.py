@@ -19,16 +19,6 @@ from collector.store import api_tokens, users
 HEAVY = ("alembic", "argon2", "cryptography", "flask", "grpc", "numpy", "sqlalchemy", "yaml")
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """A command sets the root logger up; other tests want it as it was."""
-    root = logging.getLogger()
-    before = root.level, root.handlers[:]
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "czuwak.toml"
