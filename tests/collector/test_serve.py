@@ -93,7 +93,7 @@ def test_a_file_named_twice_is_read_once(folder: Path) -> None:
     [
         (lambda f: (f / "ca/ca-key.pem").chmod(0o604), CaError, "can be read by others; run: chmod 600"),
         (lambda f: (f / "ca/ca-key.pem").unlink(), CaError, "Run `czuwak init` first"),
-        (lambda f: (f / "ca/ca.pem").write_text("x"), CaError, "is damaged"),
+        (lambda f: (f / "ca/ca.pem").write_text("x"), CaError, "is damaged; restore both files from a backup"),
         (lambda f: (f / "secrets/web").chmod(0o640), CollectorError, "others can read this secret; run `chmod 600"),
         (lambda f: (f / "secrets/web").write_text("\n"), CollectorError, "the secret is empty"),
         (lambda f: (f / "secrets/web").write_bytes(b"\xff" * 40), CollectorError, "is not UTF-8 text"),
