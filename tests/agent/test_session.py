@@ -568,7 +568,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def test_a_backlog_of_a_day_costs_no_more_an_ack_than_a_short_one() -> None:

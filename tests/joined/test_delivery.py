@@ -350,7 +350,7 @@ class Joined(RuleBasedStateMachine):
 
 
 def test_i1_acked_means_durable_effect() -> None:
-    run_state_machine_as_test(Joined, settings=settings(max_examples=25, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Joined, settings=settings(max_examples=15, stateful_step_count=40, deadline=None))
 
 
 class Lasting(Joined):
@@ -362,7 +362,7 @@ class Lasting(Joined):
 
 
 def test_i2_no_number_has_two_effects() -> None:
-    run_state_machine_as_test(Lasting, settings=settings(max_examples=20, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Lasting, settings=settings(max_examples=12, stateful_step_count=40, deadline=None))
 
 
 def test_an_agent_is_served_by_a_collector_of_the_release_before() -> None:

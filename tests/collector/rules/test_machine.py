@@ -134,5 +134,5 @@ class Alerts(RuleBasedStateMachine):
                 unknown = kind is EventKind.UNKNOWN or (unknown and kind is EventKind.CHANGED)
 
 
-Alerts.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Alerts.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 TestAlerts = Alerts.TestCase
