@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -202,7 +203,8 @@ def evaluated(port: int, since: float) -> tuple[float, float]:
 def answer(port: int, at: float) -> float:
     """Prometheus' answer to the check."""
     asked = urllib.parse.urlencode({"query": CHECK, "time": f"{at:.3f}"})
-    told = json.loads(fetch(f"http://127.0.0.1:{port}/api/v1/query?{asked}") or "{}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{asked}", timeout=120) as answered:
+        told = json.loads(answered.read())
     return float(told["data"]["result"][0]["value"][1])
 
 
