@@ -59,8 +59,7 @@ class Life:
     connected: bool = False
     gen: int = 0
     connect_at: float = 0.0
-    paused: bool = False
-    down_seen: bool = False
+    unheard: bool = False  # it said goodbye, and nobody listened
 
 
 @dataclass(slots=True)
@@ -124,7 +123,7 @@ class World:
         if not self.alive:
             return
         for life in self.lives.values():
-            if life.up and not life.paused:
+            if life.up:
                 self.stream(life)
         judgement = self.attendance.judge(self.attendance.look(everybody=False))
         won = self.attendance.claim(judgement.claims) if judgement.claims else {}
@@ -158,18 +157,18 @@ class World:
         life.gen, life.connected, life.record = gen, True, None
 
     def act(self, life: Life, what: str) -> None:
-        """One line of a script; "lost ..." writes the record, and nobody hears the goodbye."""
+        """One line of a script; nobody hears a "lost ..." nor a goodbye without a stream: the record explains them."""
         word, _, reason = what.partition(" ")
         if word in {"goodbye", "lost"}:
             name = pb.GoingAwayReason.Value(f"GOING_AWAY_REASON_{reason.upper()}")
             now = int(self.at * 1e9)
             life.record = pb.Absence(reason=name, wall_ns=now, boot_id=f"boot-{life.boot}", clean=True)
-            if word == "goodbye" and life.connected and self.alive:
+            life.unheard = word == "lost" or not (life.connected and self.alive)
+            if not life.unheard:
                 self.attendance.goodbye(life.identity.agent_id, reason, 0.0)
         if word in {"goodbye", "lost", "die"}:
             self.cut(life)
             life.up, life.down_at = False, self.at
-            life.down_seen = life.down_seen or word == "lost"
         elif word == "boot":
             life.up, life.boot, life.connect_at = True, life.boot + 1, self.at
         elif word == "wake":
@@ -267,14 +266,23 @@ def live(world: World, *, horizon: float = HORIZON, restarts: int = 2, jumps: in
         world.step()
 
 
+def deserved(life: Life) -> tuple[int, int, int]:
+    """At least so many tickets, at most so many, and at most so many open at the end."""
+    most, at_end = LOUD.get((life.identity.class_, life.what), (0, 0))
+    if life.identity.class_ == "server" and life.unheard:
+        # Nobody knew: its silence has a ticket unless it came back before the grace of our own start was over, and
+        # its return closes it. One that never returned has its ticket still.
+        away = int(not life.up)
+        return away, 1, away
+    return most, most, at_end
+
+
 def wrong(world: World) -> list[str]:
     """Every computer whose tickets are not what its life deserves."""
     ever, open_, strange = world.tickets()
     found = [f"a ticket about no host: {title}" for title in strange]
     for host, life in world.lives.items():
-        most, at_end = LOUD.get((life.identity.class_, life.what), (0, 0))
-        # A silence that the collector's own absence covered has no ticket of its own: the return explains it.
-        least = 0 if life.what == "lost goodbye" else most
+        least, most, at_end = deserved(life)
         if not least <= ever[host] <= most or open_[host] > at_end:
             told = f"{ever[host]} tickets, {open_[host]} open; {most} deserved"
             found.append(f"{life.identity.class_} {host}, {life.what}: {told}")

@@ -350,6 +350,50 @@ def test_a_restart_forgets_planned_absences_not_and_makes_the_rest_unknown(desk:
     assert again.house.host(never).deadline is None
 
 
+def test_a_pause_said_while_we_were_away_is_a_silence_after_the_grace_and_explained_at_the_return(desk: Desk) -> None:
+    identity = desk.join("srv1")
+    desk.settle()
+    again = Desk(desk.house)  # we died; the pause was said 10 s before this start, when nobody listened
+    again.at = desk.at + 90.0
+    again.attendance.load()
+    again.wait(149)
+    assert again.state(identity) == "unknown"
+    again.wait(2)
+    assert again.state(identity) == "away_unexplained"
+    again.wait(60)
+    again.again(identity, absence="user_pause")
+    again.settle()
+    assert again.state(identity) == "online"
+    assert set(again.excused) == {(identity.agent_id, "user_pause")}
+    assert "absence_explained" in again.kinds(identity)
+    assert "crashed" not in again.kinds(identity)
+
+
+def test_a_pause_that_was_heard_after_our_start_has_no_deadline(desk: Desk) -> None:
+    identity = desk.join("srv1")
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+    gen = again.again(identity)
+    again.attendance.goodbye(identity.agent_id, "user_pause", 0.0)
+    again.attendance.ended(identity.agent_id, gen)
+    again.wait(300)
+    assert again.state(identity) == "away_planned"
+    again.again(identity, absence="user_pause")
+    again.settle()
+    assert again.excused == []
+
+
+def test_a_pause_is_heard_over_our_next_start(desk: Desk) -> None:
+    identity = desk.join("srv1")
+    desk.attendance.goodbye(identity.agent_id, "user_pause", 0.0)
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+    again.wait(300)
+    assert again.state(identity) == "away_planned"
+
+
 def test_our_own_long_absence_is_told_to_the_rules(desk: Desk) -> None:
     desk.join("pc1")
     desk.settle()

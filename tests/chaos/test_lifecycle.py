@@ -1,0 +1,56 @@
+"""The lives of G28: what each deserves, by sequences that once were told wrong."""
+
+from pathlib import Path
+
+from tests.chaos.lifecycle import START, World, build, wrong
+
+SEED = 14  # its one computer is a server that pauses
+
+
+def paused(folder: Path, at: float, back: float) -> World:
+    """A server that says it pauses, seconds after START; the collector is gone from 100 to 190."""
+    world = build(folder, 1, SEED, kinds=("pause",))
+    life = world.lives["h0"]
+    assert (life.identity.class_, life.what) == ("server", "pause")
+    life.script = [(START + at, "goodbye user_pause"), (START + back, "wake")]
+    until(world, 100.0)
+    world.die()
+    life.connect_at = START + 110.0
+    until(world, 190.0)
+    world.begin()
+    until(world, 1000.0)
+    return world
+
+
+def until(world: World, seconds: float) -> None:
+    while world.at < START + seconds:
+        world.step()
+
+
+def test_a_pause_that_nobody_heard_may_have_a_ticket_and_its_end_closes_it(tmp_path: Path) -> None:
+    world = paused(tmp_path / "world", 120.0, 700.0)
+    ever, open_, strange = world.tickets()
+    assert (ever["h0"], open_["h0"], strange) == (1, 0, [])
+    assert wrong(world) == []
+    world.lives["h0"].unheard = False
+    assert wrong(world) == ["server h0, pause: 1 tickets, 0 open; 0 deserved"]
+
+
+def test_a_pause_that_nobody_heard_and_that_ends_within_the_grace_has_none(tmp_path: Path) -> None:
+    world = paused(tmp_path / "world", 120.0, 300.0)
+    assert world.tickets()[0]["h0"] == 0
+    assert wrong(world) == []
+
+
+def test_a_pause_that_was_heard_has_none(tmp_path: Path) -> None:
+    world = paused(tmp_path / "world", 250.0, 900.0)
+    assert world.tickets()[0]["h0"] == 0
+    assert not world.lives["h0"].unheard
+    assert wrong(world) == []
+
+
+def test_a_server_that_nobody_heard_and_that_stays_away_has_its_ticket(tmp_path: Path) -> None:
+    world = paused(tmp_path / "world", 120.0, 5000.0)
+    ever, open_, _ = world.tickets()
+    assert (ever["h0"], open_["h0"]) == (1, 1)
+    assert wrong(world) == []
