@@ -60,7 +60,7 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str], r
             keeper.start()
     rounds.start()
     notify(environment, "READY=1")
-    stop.wait()
+    _until(stop)
     notify(environment, "STOPPING=1")
     pace.end()
     if unlisten is not None:
@@ -199,3 +199,9 @@ def _write_status(config: Config, where: str, state: Report) -> None:
         files.write(config.state_dir / STATUS_FILE, msgspec.json.encode(status))
     except OSError as error:
         LOG.debug("No status file: %s", error, extra={"action": "status_not_written"})
+
+
+def _until(stop: threading.Event) -> None:
+    """A signal that the kernel gives to another thread does not end a wait without end: look every second."""
+    while not stop.wait(1.0):
+        pass
