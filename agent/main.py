@@ -4,15 +4,13 @@ import argparse
 import json
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import __version__, away, config, control, exposition, identity, log, presence, serve, status
+from agent import __version__, away, config, control, ending, exposition, identity, log, presence, serve, status
 from agent.config import Config
 from agent.errors import AgentError, ConfigError
 from agent.identity import FACTS
@@ -102,10 +100,7 @@ def _add_enroll(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = _config(options)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    serve.run(settings, stop, os.environ, _renewing(options))
+    serve.run(settings, ending.told(), os.environ, _renewing(options))
     return OK
 
 

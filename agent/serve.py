@@ -32,8 +32,10 @@ STATUS_FILE = "status.json"
 SPOOL_FILE = "spool.db"
 
 
-def run(config: Config, stop: threading.Event, environment: Mapping[str, str], renewing: Sequence[str] = ()) -> None:
-    """Run until `stop` is set; `renewing` is the command that renews the certificate.
+def run(
+    config: Config, ended: Callable[[], object], environment: Mapping[str, str], renewing: Sequence[str] = ()
+) -> None:
+    """Run until `ended` returns; `renewing` is the command that renews the certificate.
 
     Raises ListenError, IdentityError; without an identity it serves its page only.
     """
@@ -60,7 +62,7 @@ def run(config: Config, stop: threading.Event, environment: Mapping[str, str], r
             keeper.start()
     rounds.start()
     notify(environment, "READY=1")
-    _until(stop)
+    ended()
     notify(environment, "STOPPING=1")
     pace.end()
     if unlisten is not None:
@@ -199,9 +201,3 @@ def _write_status(config: Config, where: str, state: Report) -> None:
         files.write(config.state_dir / STATUS_FILE, msgspec.json.encode(status))
     except OSError as error:
         LOG.debug("No status file: %s", error, extra={"action": "status_not_written"})
-
-
-def _until(stop: threading.Event) -> None:
-    """A signal that the kernel gives to another thread does not end a wait without end: look every second."""
-    while not stop.wait(1.0):
-        pass

@@ -11,15 +11,14 @@ import resource
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collector import config as configuration
-from collector import supervise
+from collector import ending, supervise
 from collector.config import Config
 from collector.errors import CollectorError
 from collector.exposed import exposed
@@ -178,21 +177,19 @@ def run_web(config: Config) -> int:
 
 def run_worker(config: Config) -> int:
     """What time alone does to tickets; until SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ended = ending.told()
     store = opened(config)
     try:
-        work(Intake(store, policy(config)), stop)
+        work(Intake(store, policy(config)), ended)
     finally:
         store.close()
     return 0
 
 
-def work(intake: Intake, stop: threading.Event, pause: float = TICK) -> None:
-    """Tick until told to stop; a database that is away is waited for and said once."""
+def work(intake: Intake, ended: Callable[[float], bool], pause: float = TICK) -> None:
+    """Tick until `ended` says so; a database that is away is waited for and said once."""
     away = False
-    while not stop.wait(pause):
+    while not ended(pause):
         try:
             for number in intake.settle(time.time()):
                 log.info("ticket closed itself", extra={"action": "settled", "ticket": number})

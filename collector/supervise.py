@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ log = logging.getLogger(__name__)
 STARTING = 15.0  # seconds in which a death means "cannot start"
 PAUSES = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STOPPING = 15.0
+LOOK = 0.1
 SUPERVISOR = "CZUWAK_SUPERVISOR"  # in the environment of a part: the supervisor's process id
 _PR_SET_PDEATHSIG = 1
 
@@ -34,20 +34,34 @@ class _Part:
     again_at: float = 0.0
 
 
+@dataclass(slots=True)
+class _Told:
+    """What signals said. No lock: a handler may run while the main thread holds it."""
+
+    stop: bool = False
+    hangup: bool = False
+
+    def __call__(self, number: int, _frame: object) -> None:
+        """The signals' handler."""
+        if number == signal.SIGHUP:
+            self.hangup = True
+        else:
+            self.stop = True
+
+
 def supervise(parts: Sequence[tuple[str, Sequence[str]]], reloading: Container[str] = ()) -> int:
     """Run `(name, command)` parts until SIGTERM or SIGINT. Gives 0, or 1 if one cannot start.
 
     SIGHUP is handed on to the parts whose names are in `reloading`; it never reaches another.
     """
-    stop, hangup = threading.Event(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: hangup.set())
+    told = _Told()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, told)
     running = [_Part(name, command) for name, command in parts]
     try:
         for part in running:
             _start(part)
-        return _watch(running, reloading, stop, hangup)
+        return _watch(running, reloading, told)
     finally:
         _stop(running)
 
@@ -72,10 +86,11 @@ def _die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _watch(parts: list[_Part], reloading: Container[str], stop: threading.Event, hangup: threading.Event) -> int:
-    while not stop.wait(0.1):
-        if hangup.is_set():
-            hangup.clear()
+def _watch(parts: list[_Part], reloading: Container[str], told: _Told) -> int:
+    while not told.stop:
+        time.sleep(LOOK)
+        if told.hangup:
+            told.hangup = False
             _signal([part for part in parts if part.name in reloading], signal.SIGHUP)
         for part in parts:
             if not _alive(part, time.monotonic()):

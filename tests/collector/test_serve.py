@@ -184,7 +184,7 @@ def test_the_worker_waits_for_its_database_and_says_so_once(caplog: pytest.LogCa
     stop = threading.Event()
     away = Away(stop)
     with caplog.at_level("INFO"):
-        serve.work(away, stop, pause=0.001)  # type: ignore[arg-type]
+        serve.work(away, stop.wait, pause=0.001)  # type: ignore[arg-type]
     assert away.calls == 3
     assert [record.message for record in caplog.records] == ["database: the disk is full", "ticket closed itself"]
 
@@ -196,7 +196,7 @@ def test_the_policy_is_the_configurations(folder: Path) -> None:
 
 def test_the_worker_closes_what_has_settled(sqlite_store: Callable[[], Store]) -> None:
     stop = threading.Event()
-    worker = threading.Thread(target=serve.work, args=(Intake(sqlite_store()), stop, 0.001))
+    worker = threading.Thread(target=serve.work, args=(Intake(sqlite_store()), stop.wait, 0.001))
     worker.start()
     stop.set()
     worker.join(10)
