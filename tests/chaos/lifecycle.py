@@ -40,6 +40,7 @@ LOUD: Mapping[tuple[str, str], tuple[int, int]] = {
     ("server", "lost goodbye"): (1, 0),
     ("server", "reboot without return"): (1, 1),
 }
+TIMED = ("reboot", "reboot without return")  # a goodbye with a time by which a server must be back
 QUIET = 0.6
 LIVES = ("shutdown", "reboot", "sleep", "lost goodbye", "crash short", "crash long", "dies", "pause", "quiet")
 
@@ -60,6 +61,7 @@ class Life:
     gen: int = 0
     connect_at: float = 0.0
     unheard: bool = False  # it said goodbye, and nobody listened
+    unsure: bool = False  # the time it had left was changed while no collector looked
 
 
 @dataclass(slots=True)
@@ -186,6 +188,12 @@ class World:
             life.connected = False
             life.connect_at = self.at + self.rng.uniform(0.0, 60.0)
 
+    def move(self, seconds: float) -> None:
+        """The database's clock steps; where no collector runs, nobody can tell that from time that passed."""
+        self.jump += seconds
+        for life in self.lives.values():
+            life.unsure = life.unsure or not (self.alive or life.up)
+
     def tickets(self) -> tuple[Counter[str], Counter[str], list[str]]:
         """By host id: tickets ever, and those neither ended nor recovered; beside them the titles of all others."""
         ever, open_, strange = Counter[str](), Counter[str](), list[str]()
@@ -260,7 +268,7 @@ def live(world: World, *, horizon: float = HORIZON, restarts: int = 2, jumps: in
             back = world.at + rng.uniform(20.0, 120.0)
         if moves and world.at >= moves[0]:
             moves.pop(0)
-            world.jump += rng.choice((-3600.0, -200.0, 200.0, 3600.0))
+            world.move(rng.choice((-3600.0, -200.0, 200.0, 3600.0)))
         if not world.alive and world.at >= back:
             world.begin()
         world.step()
@@ -274,6 +282,8 @@ def deserved(life: Life) -> tuple[int, int, int]:
         # its return closes it. One that never returned has its ticket still.
         away = int(not life.up)
         return away, 1, away
+    if life.identity.class_ == "server" and life.unsure and life.what in TIMED:
+        return 0, 1, at_end  # earlier or later by that step; what came too early is closed by the return
     return most, most, at_end
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.chaos.lifecycle import START, World, build, wrong
 
-SEED = 14  # its one computer is a server that pauses
+SEED = 14  # its one computer is a server, and does the one thing there is to do
 
 
 def paused(folder: Path, at: float, back: float) -> World:
@@ -53,4 +53,34 @@ def test_a_server_that_nobody_heard_and_that_stays_away_has_its_ticket(tmp_path:
     world = paused(tmp_path / "world", 120.0, 5000.0)
     ever, open_, _ = world.tickets()
     assert (ever["h0"], open_["h0"]) == (1, 1)
+    assert wrong(world) == []
+
+
+def test_a_clock_that_was_moved_while_nobody_looked_makes_a_reboot_overdue_until_the_return(tmp_path: Path) -> None:
+    world = build(tmp_path / "world", 1, SEED, kinds=("reboot",))
+    life = world.lives["h0"]
+    life.script = [(START + 60.0, "goodbye reboot"), (START + 500.0, "boot")]
+    until(world, 100.0)
+    world.die()
+    life.connect_at = START + 110.0
+    world.move(3600.0)
+    until(world, 190.0)
+    world.begin()
+    until(world, 600.0)
+    ever, open_, _ = world.tickets()
+    assert (ever["h0"], open_["h0"]) == (1, 0)
+    assert wrong(world) == []
+    life.unsure = False
+    assert wrong(world) == ["server h0, reboot: 1 tickets, 0 open; 0 deserved"]
+
+
+def test_a_clock_that_was_moved_before_our_eyes_leaves_a_reboot_its_time(tmp_path: Path) -> None:
+    world = build(tmp_path / "world", 1, SEED, kinds=("reboot",))
+    life = world.lives["h0"]
+    life.script = [(START + 60.0, "goodbye reboot"), (START + 500.0, "boot")]
+    until(world, 100.0)
+    world.move(3600.0)
+    until(world, 600.0)
+    assert world.tickets()[0]["h0"] == 0
+    assert not life.unsure
     assert wrong(world) == []

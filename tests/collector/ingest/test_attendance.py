@@ -394,6 +394,26 @@ def test_a_pause_is_heard_over_our_next_start(desk: Desk) -> None:
     assert again.state(identity) == "away_planned"
 
 
+@pytest.mark.parametrize(("step", "left"), [(3600.0, 150.0), (-3600.0, 5400.0)])
+def test_a_step_of_the_clock_while_we_were_away_is_time_that_passed_and_has_the_grace(
+    desk: Desk, step: float, left: float
+) -> None:
+    identity = desk.join("srv1")
+    desk.attendance.goodbye(identity.agent_id, "reboot", 0.0)
+    desk.settle()
+    again = Desk(desk.house)
+    again.at = desk.at + step
+    again.attendance.load()
+    assert again.house.host(identity.agent_id).deadline == pytest.approx(again.at + left)
+    again.wait(left - 1.0, 25.0)
+    assert again.state(identity) == "away_planned"
+    again.wait(2)
+    assert again.state(identity) == "away_unexplained"
+    again.again(identity, absence="reboot", boot="b2")
+    again.settle()
+    assert set(again.excused) == {(identity.agent_id, "reboot")}
+
+
 def test_our_own_long_absence_is_told_to_the_rules(desk: Desk) -> None:
     desk.join("pc1")
     desk.settle()
