@@ -32,7 +32,7 @@ demo: setup ## the whole product on this machine; ARGS=--once runs it unattended
 	@$(BIN)/czuwak demo $(ARGS)
 
 test: setup servers lint ## lint, types, import rules, all tests, the wheel
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 lint: setup ## ruff, format, mypy, import rules, dependencies, protobuf style
 	@$(BIN)/ruff check -q .

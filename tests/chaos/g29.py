@@ -121,6 +121,7 @@ def ways(site: Plant) -> Iterator[list[int]]:
     loop = asyncio.new_event_loop()
     dice = random.Random(29)  # noqa: S311 - a repeatable run
     doors: list[int] = []
+    servers: list[asyncio.Server] = []
     opened = threading.Event()
 
     async def serve() -> None:
@@ -131,8 +132,17 @@ def ways(site: Plant) -> Iterator[list[int]]:
                 await _carry(reader, writer, site.ports["enroll"], source, lossy=dice.random() < 0.3)
 
             server = await asyncio.start_server(carry, "127.0.0.1", 0)
+            servers.append(server)
             doors.append(int(server.sockets[0].getsockname()[1]))
         opened.set()
+
+    async def end() -> None:
+        for server in servers:
+            server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def work() -> None:
         asyncio.set_event_loop(loop)
@@ -145,19 +155,20 @@ def ways(site: Plant) -> Iterator[list[int]]:
     try:
         yield doors
     finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
 
 
 async def _carry(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, source: str, *, lossy: bool
 ) -> None:
     """Both directions. A lossy one breaks off when the reply, the first large answer after the handshake, begins."""
-    with contextlib.suppress(OSError):
+    with contextlib.closing(writer), contextlib.suppress(OSError):
         back, forth = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
-        await asyncio.gather(_pump(reader, forth, None), _pump(back, writer, 3200 if lossy else None))
-        forth.close()
-    writer.close()
+        with contextlib.closing(forth):
+            await asyncio.gather(_pump(reader, forth, None), _pump(back, writer, 3200 if lossy else None))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int | None) -> None:
