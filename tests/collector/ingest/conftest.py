@@ -25,6 +25,7 @@ from collector.store.schema import open_store
 from collector.tickets.desk import Policy
 from czuwak.v1 import enrollment_pb2, ingest_pb2_grpc
 from czuwak.v1 import ingest_pb2 as pb
+from tests.collector.ingest.desk import Desk
 
 IDENTITY = Identity("a-1", "pc1", "pc1", "acme", "waw", "server")
 
@@ -212,3 +213,8 @@ def house(tmp_path: Path, wire: Wire) -> Iterator[House]:
     made = House(tmp_path, wire)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def desk(house: House) -> Desk:
+    return Desk(house)
