@@ -1,5 +1,6 @@
-"""Batches until they are acknowledged: the newest in memory, on disk what waits longer than two intervals.
+"""Batches until they are acknowledged: the newest in memory, on disk what waits longer than an interval.
 
+A kill may cost what is younger than two intervals, so the disk has a whole one for each write.
 Numbers: a batch's `seq` is its number here. What earlier runs left on disk has lower numbers, in the order it was
 taken, and keeps the epoch and `seq` it has. Every loss is counted in `dropped` and told by the batch that comes next.
 """
@@ -86,7 +87,7 @@ class Spool:
         return was
 
     def add(self, batch: pb.Batch, schema: pb.Schema) -> Entry:
-        """Keep a batch whose `seq` is `next_seq`; what has waited for two intervals goes to disk."""
+        """Keep a batch whose `seq` is `next_seq`; what has waited for an interval goes to disk."""
         data = batch.SerializeToString()
         kept = Kept(batch.seq, batch.boottime_ns, schema.hash, len(schema.series), data, self._carry)
         self._carry = 0
@@ -101,17 +102,16 @@ class Spool:
 
     @property
     def next_due(self) -> int | None:
-        """When, on the batches' clock, the oldest one in memory alone has to go to disk."""
+        """When, on the batches' clock, the oldest one in memory alone goes to disk: counted from its beginning."""
         oldest = next(iter(self._ring.loose), None)
-        # A quarter of an interval early, or a round would be a whole one late.
-        return None if oldest is None else self._ring.kept[oldest].boottime_ns + int(1.75 * self.interval * 1e9)
+        return None if oldest is None else self._ring.kept[oldest].boottime_ns + int(self.interval * 1e9)
 
     def keep_up(self, at_ns: int) -> None:
-        """Put on disk what has waited for two intervals by then, and what else has yet to be written."""
+        """Put on disk what has waited for an interval by then, and what else has yet to be written."""
         disk = self._disk
         if disk is None or not (disk.ready or self._open(disk)):
             return
-        aged = at_ns - int(1.75 * self.interval * 1e9)
+        aged = at_ns - int(self.interval * 1e9)
         due = list(takewhile(lambda seq: self._ring.kept[seq].boottime_ns <= aged, self._ring.loose))
         low = disk.books.reserved - self.next_seq < BLOCK // 2
         if due or self._settled or low or self.dropped != disk.books.dropped:

@@ -139,7 +139,7 @@ class Uplink:
         self._stream: _Stream | None = None
         self._streams = 0
         self._due: dict[Event, float] = {}
-        self._spill_at: float | None = None
+        self._unwritten_until = 0.0  # the disk took nothing: when it is asked again
         self._heartbeat = 30.0
         self._leaving = pb.GoingAway()
         self._resting = False
@@ -214,27 +214,31 @@ class Uplink:
 
     def _turn(self) -> None:
         now = self._outside.clock()
-        if self._spill_at is not None and self._spill_at <= now:
-            self._spool.keep_up(self._outside.boottime_ns())
-            self._watch_oldest()
-            return
+        spill = self._spill(now)
         due = min(self._due, key=self._due.__getitem__, default=None)
         if due is not None and self._due[due] <= now:
             self._fire(due)
             return
-        times = [at for at in (None if due is None else self._due[due], self._spill_at) if at is not None]
+        times = [at for at in (None if due is None else self._due[due], spill) if at is not None]
         try:
-            item = self._inbox.get(timeout=min(times) - now if times else None)
+            item = self._inbox.get(timeout=max(0.0, min(times) - self._outside.clock()) if times else None)
         except queue.Empty:
             return
         self._handle(item)
 
-    def _watch_oldest(self) -> None:
-        """Two intervals are two intervals, though the next round may hang in a probe."""
+    def _spill(self, now: float) -> float | None:
+        """Put on disk what is due, before anything else is done; when the next is, on our clock.
+
+        It needs no further round, which may hang in a probe, and counts from a round's beginning, however long it took.
+        """
+        at_ns = self._outside.boottime_ns()
         due = self._spool.next_due
-        left = None if due is None else (due - self._outside.boottime_ns()) / 1e9
-        # What is due already could not be written: the next round tries again.
-        self._spill_at = self._outside.clock() + left if left is not None and left > 0 else None
+        if due is not None and due <= at_ns and now >= self._unwritten_until:
+            self._spool.keep_up(at_ns)
+            due = self._spool.next_due
+            if due is not None and due <= at_ns:
+                self._unwritten_until = now + self._spool.interval
+        return None if due is None else max(now + (due - at_ns) / 1e9, self._unwritten_until)
 
     def _fire(self, event: Event) -> None:
         del self._due[event]
@@ -250,7 +254,6 @@ class Uplink:
     def _handle(self, item: _Item) -> None:
         if isinstance(item, Round):
             self._apply(self._kept(item))
-            self._watch_oldest()
             if self._spool.recovered():
                 self._apply(events.Recovered())
         elif isinstance(item, _Leave):

@@ -223,7 +223,7 @@ def test_in_its_steady_state_the_agent_writes_nothing(
     config: Path, listener: Listener, ca: Authority, identity_of: Make, tmp_path: Path
 ) -> None:
     identity_of(ca, listener.where)
-    listener.collector.welcome.interval_seconds = 0.1
+    listener.collector.welcome.interval_seconds = 0.5
     with running(config) as process:
         for _ in range(3):
             listener.collector.next("batch")

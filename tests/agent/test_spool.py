@@ -173,25 +173,25 @@ def test_what_is_acknowledged_in_time_never_touches_the_disk(folder: Path) -> No
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_what_waits_for_two_intervals_is_on_disk(folder: Path) -> None:
+def test_what_waits_for_an_interval_is_on_disk(folder: Path) -> None:
     spool = opened(folder)
-    for at in (0, 15):
+    for at in (0, 14):
         add(spool, at)
-    assert spool.stored == 0
-    add(spool, 30)
-    assert spool.stored == 1
-    add(spool, 45)
-    assert (spool.stored, spool.batches) == (2, 4)
+    assert (spool.stored, spool.next_due) == (0, 15 * SECOND)
+    add(spool, 15)
+    assert (spool.stored, spool.next_due) == (1, 29 * SECOND)
+    spool.keep_up(29 * SECOND)
+    assert (spool.stored, spool.batches) == (2, 3)
 
 
-def test_after_a_kill_everything_older_than_two_intervals_is_there_with_its_number(folder: Path) -> None:
+def test_after_a_kill_everything_older_than_an_interval_is_there_with_its_number(folder: Path) -> None:
     spool = opened(folder)
     for n in range(10):
         add(spool, n * 15, fill=8)
     spool._disk.close()  # type: ignore[union-attr]  # as the kernel does for a process that was killed
     again = opened(folder, epoch="another")
     assert again.epoch == "e"
-    assert seqs(again) == [("e", n) for n in range(1, 9)]
+    assert seqs(again) == [("e", n) for n in range(1, 10)]
     assert again.next_seq == 1 + BLOCK
     assert add(again, 1000) == 1 + BLOCK
     assert numbers(again)[-1] == 1 + BLOCK
@@ -327,7 +327,7 @@ def test_a_failing_disk_costs_the_copy_only_and_is_used_again_when_it_works(
     assert len([r for r in caplog.records if r.action == "spool_trouble"]) == 1  # type: ignore[attr-defined]
     disk.failure = None
     add(spool, 20 * 15)
-    assert (spool.trouble, spool.stored, spool.batches) == ("", 19, 21)
+    assert (spool.trouble, spool.stored, spool.batches) == ("", 20, 21)
     assert numbers(spool) == list(range(1, 22))
 
 
@@ -370,7 +370,7 @@ def test_a_second_agent_in_the_same_folder_harms_nobody(folder: Path) -> None:
         add(first, n * 15)
         add(second, n * 15)
     assert "locked" in second.trouble
-    assert (first.stored, second.stored, second.epoch) == (3, 0, "second")
+    assert (first.stored, second.stored, second.epoch) == (4, 0, "second")
 
 
 def test_a_folder_in_the_place_of_the_file_is_told_and_harms_nothing(folder: Path) -> None:
@@ -387,7 +387,7 @@ def test_any_foreign_file_makes_room_for_a_spool(folder: Path, content: bytes) -
     assert spool.trouble == ""
     for n in range(5):
         add(spool, n * 15)
-    assert spool.stored == 3
+    assert spool.stored == 4
 
 
 def test_a_foreign_database_makes_room_for_a_spool(folder: Path) -> None:

@@ -150,10 +150,10 @@ class Losses(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        """What memory alone has is gone; with a disk that works that is nothing older than two intervals."""
+        """What memory alone has is gone; with a disk that works that is nothing older than an interval."""
         loose = {(self.spool.epoch, seq) for seq in self.spool._ring.loose}
         if self.healthy:
-            newest = [key for key in self.taken if key[0] == self.spool.epoch][-2:]
+            newest = [key for key in self.taken if key[0] == self.spool.epoch][-1:]
             assert loose <= set(newest)
         self.unseen |= loose
         self.restart(self.disk.close)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import pytest
 
 from agent import channel, identity
 from agent.disk import Disk
@@ -72,13 +73,19 @@ def test_a_flush_before_sleep_puts_everything_on_disk_and_goes_on(
     one.goodbye(pb.GOING_AWAY_REASON_AGENT_STOP)
 
 
-def test_two_intervals_are_kept_though_no_further_round_comes(
-    listener: Listener, ca: Authority, tmp_path: Path, identity_of: Callable[..., Path], round_of: RoundOf
+@pytest.mark.parametrize("took", [0.0, 0.6], ids=["at once", "after a slow round"])
+def test_a_round_that_nobody_takes_is_written_though_no_further_one_comes(
+    listener: Listener,
+    ca: Authority,
+    tmp_path: Path,
+    identity_of: Callable[..., Path],
+    round_of: RoundOf,
+    took: float,
 ) -> None:
     identity_of(ca, listener.where)
     listener.stop()
     began = time.monotonic()
-    one = uplink(tmp_path, listener.where, interval=0.3, boottime=lambda: 100.0 + time.monotonic() - began)
+    one = uplink(tmp_path, listener.where, interval=0.3, boottime=lambda: 100.0 + took + time.monotonic() - began)
     one.start()
     one.offer(round_of(100, a=1.0))
     until("it is on disk", lambda: one.report.stored == 1, 10)
