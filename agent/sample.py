@@ -57,5 +57,6 @@ def labels(**values: str) -> tuple[tuple[str, str], ...]:
 def _tidy(value: str) -> str:
     if value.isascii():
         return value[:LABEL_BYTES]
-    encoded = unicodedata.normalize("NFC", value).encode("utf-8", "replace")
+    # Cut before it is put in form: to put thousands of accents in order takes the square of their number.
+    encoded = unicodedata.normalize("NFC", value[:LABEL_BYTES]).encode("utf-8", "replace")
     return encoded[:LABEL_BYTES].decode("utf-8", "ignore")

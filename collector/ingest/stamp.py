@@ -6,9 +6,11 @@ The identity comes from the certificate and the database; a payload that carries
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 from collector.ingest.errors import PayloadError
 from collector.labels import NAME, Labels
@@ -20,7 +22,8 @@ MAX_LABEL_NAMES = 128  # of all series together: each is a column wherever the h
 MAX_NAME_BYTES = 128
 MAX_VALUE_BYTES = 512
 HASH_BYTES = 16
-_MAX_LOOKED_AT = 20_000
+_MAX_MARKS = 30  # on one letter, as in Unicode's stream-safe text: to put them in order takes the square of their number
+_MAX_LOOKED_AT = MAX_SERIES * MAX_LABELS  # labels of a refused schema among which the known ones are sought
 
 RESERVED_LABELS = frozenset(
     {"instance", "job", "host", "company", "site", "class", "alertname", "alertstate", "severity"}
@@ -80,6 +83,9 @@ def check(schema: pb.Schema) -> bytes:
         )
     if not schema.series:
         raise _bad("The schema has no series.")
+    crowded = next((series.name for series in schema.series if len(series.labels) > MAX_LABELS), None)
+    if crowded is not None:  # first: what follows looks at every label
+        raise _too_many_labels(crowded)
     names = {label.name for series in schema.series for label in series.labels}
     if len(names) > MAX_LABEL_NAMES:
         raise PayloadError(
@@ -125,7 +131,11 @@ def known_columns(schema: pb.Schema, identity: Identity, known: tuple[Labels, ..
     wanted = set(known)
     names = {labels.get(NAME) for labels in known}
     found: dict[int, Labels] = {}
-    for column, series in enumerate(schema.series[:_MAX_LOOKED_AT]):
+    looked_at = 0
+    for column, series in enumerate(schema.series):
+        looked_at += 1 + len(series.labels)
+        if looked_at > _MAX_LOOKED_AT or not wanted:
+            break
         labels = _stamped_or_none(series, identity) if series.name in names else None
         if labels is not None and labels in wanted:
             wanted.discard(labels)
@@ -155,7 +165,7 @@ def _own(series: pb.Series) -> Labels:
     if series.name in RESERVED_METRICS or series.name.startswith(_OURS):
         raise _bad(f"The metric name {series.name} is the collector's own.")
     if len(series.labels) > MAX_LABELS:
-        raise PayloadError(pb.NACK_REASON_QUOTA, f"{series.name} has more than {MAX_LABELS} labels.")
+        raise _too_many_labels(series.name)
     labels: dict[str, str] = {}
     for label in series.labels:
         if label.name in labels:
@@ -173,18 +183,28 @@ def _checked_name(metric: str, name: str) -> str:
 
 
 def _checked_value(metric: str, label: pb.Label) -> str:
-    value = unicodedata.normalize("NFC", label.value)
+    value = label.value
     if "\0" in value:
         raise _bad(f"{metric} has a zero byte in the value of its label {label.name}.")
     if len(value.encode()) > MAX_VALUE_BYTES:
         raise PayloadError(
             pb.NACK_REASON_QUOTA, f"{metric} has a value over {MAX_VALUE_BYTES} bytes in its label {label.name}."
         )
-    return value
+    if unicodedata.is_normalized("NFC", value):
+        return value
+    runs = groupby(map(unicodedata.combining, value), bool)
+    marks = max((len(list(run)) for marked, run in runs if marked), default=0)
+    if marks > _MAX_MARKS:
+        raise _bad(f"{metric} has {marks} accents on one letter in the value of its label {label.name}.")
+    return unicodedata.normalize("NFC", value)
 
 
-def _duplicate(stamped: tuple[Labels, ...]) -> Labels:
-    return next(labels for index, labels in enumerate(stamped) if labels in stamped[:index])
+def _duplicate(own: tuple[Labels, ...]) -> Labels:
+    return Counter(own).most_common(1)[0][0]
+
+
+def _too_many_labels(metric: str) -> PayloadError:
+    return PayloadError(pb.NACK_REASON_QUOTA, f"{_shown(metric)} has more than {MAX_LABELS} labels.")
 
 
 def _bad(detail: str) -> PayloadError:

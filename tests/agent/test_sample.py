@@ -18,6 +18,11 @@ def test_every_value_fits_the_wire(value: str) -> None:
     assert unicodedata.is_normalized("NFC", tidy)
 
 
+def test_i13_accents_beyond_what_is_sent_are_not_put_in_order() -> None:
+    letter = "a" + "\u0301" * LABEL_BYTES
+    assert labels(path=letter + "\u0316" * 20_000) == labels(path=letter[:LABEL_BYTES])
+
+
 @pytest.mark.parametrize("name", ["", "1x", "a-b", "a b", "ż"])
 def test_a_name_prometheus_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not a metric name"):
