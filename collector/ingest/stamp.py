@@ -22,7 +22,7 @@ MAX_LABEL_NAMES = 128  # of all series together: each is a column wherever the h
 MAX_NAME_BYTES = 128
 MAX_VALUE_BYTES = 512
 HASH_BYTES = 16
-_MAX_MARKS = 30  # on one letter, as in Unicode's stream-safe text: to put them in order takes the square of their number
+_MAX_MARKS = 30  # on one letter, as in stream-safe text: to put them in order takes the square of their number
 _MAX_LOOKED_AT = MAX_SERIES * MAX_LABELS  # labels of a refused schema among which the known ones are sought
 
 RESERVED_LABELS = frozenset(
