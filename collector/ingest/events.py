@@ -96,10 +96,10 @@ class IntervalSet:
 
 
 @dataclass(frozen=True, slots=True)
-class CreditsSet:
-    """So many replay batches may be under way from now on."""
+class Granted:
+    """So many replay batches may come beyond those that were taken."""
 
-    credits: int
+    batches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Ticked:
     """Time passed."""
 
 
-Event = Said | Opened | Committed | Fenced | Revoked | Drained | IntervalSet | CreditsSet | Refused | Ticked
+Event = Said | Opened | Committed | Fenced | Revoked | Drained | IntervalSet | Granted | Refused | Ticked
 
 
 # --- actions ---

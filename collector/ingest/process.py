@@ -28,6 +28,7 @@ from collector.ingest.demand import wants
 from collector.ingest.engine import Engine, retention_for
 from collector.ingest.errors import ListenError
 from collector.ingest.events import Terms
+from collector.ingest.pacing import PERIOD
 from collector.ingest.presented import Presented
 from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
@@ -356,6 +357,7 @@ async def _tend(servicer: service.IngestServicer, presented: Presented, renewed:
     async with asyncio.TaskGroup() as group:
         group.create_task(_repeat(tend, LOOK_SECONDS))
         group.create_task(_repeat(servicer.guard, BEAT))
+        group.create_task(_repeat(servicer.pace, PERIOD))
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:

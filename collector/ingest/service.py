@@ -20,10 +20,10 @@ from collector.ingest.events import (
     Beat,
     Committed,
     Counted,
-    CreditsSet,
     Drained,
     Fenced,
     Goodbye,
+    Granted,
     IntervalSet,
     Limited,
     Lost,
@@ -34,10 +34,12 @@ from collector.ingest.events import (
     Terms,
     Ticked,
 )
+from collector.ingest.inbox import MANY
 from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
 from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
 from collector.ingest.overload import step as overload_step
+from collector.ingest.pacing import FIRST, Lane, Pacing
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.session import Phase, Session, begin, inherit, known, step
 from collector.ingest.together import Together
@@ -105,6 +107,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._openings = Together(self._sessions, self._database)
         self._counters = {name: metrics.batches.labels(name) for name in _USUAL}
         self._overload = Overload()
+        self._pacing: Pacing[Link] = Pacing(terms.replay_credits)
         self._hooks = Hooks(
             now=now,
             full=lambda: engine.full,
@@ -171,8 +174,6 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         usual = self._terms
         if after.level is not before.level:
             log.warning("The load is at level %s.", after.level.name.lower(), extra={"action": "overload"})
-            for link in tuple(self._links):
-                link.feed(CreditsSet(after.credits(usual.replay_credits)))
         if after.interval(usual.interval) != before.interval(usual.interval):
             self.set_interval(after.interval(usual.interval))
         sent = {link.peer.agent_id: link.taken for link in self._links}
@@ -181,6 +182,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             link.taken = link.taken // 2  # of the last seconds, the newest most
             if link.peer.agent_id in refused:
                 link.feed(Refused(now + PAUSE_MS / 1000, PAUSE_MS))
+
+    async def pace(self) -> None:
+        """A few times a second: how much more of their past agents may send."""
+        queued = max(0, self._engine.load.inbox - MANY)
+        for link, batches in self._pacing.look(self._now(), _lane, queued=queued, part=self._overload.credits):
+            link.feed(Granted(batches))
 
     async def _write_losses(self) -> None:
         lost = self._losses.take()
@@ -293,9 +300,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         slept = told_by(hello, self._now()).suspended
         self._attendance.welcomed(link.session.identity, gen, opened.arrival, slept=slept)
         self._attendance.certificate(link.peer.agent_id, link.peer.not_after)
+        link.feed(Granted(self._overload.credits(FIRST)))
         link.feed(Opened(gen))
         if self._overload.level is not Level.CALM:
-            link.feed(CreditsSet(self._overload.credits(self._terms.replay_credits)))
             link.feed(IntervalSet(self._overload.interval(self._terms.interval)))
 
     async def _opened(self, link: Link, hello: pb.Hello) -> admission.Session:
@@ -354,6 +361,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._engine.append(host, identity.instance, link.session.terms.interval, batch, self._acks.of(host))
         if batch.edge:
             self._attendance.live(host)
+        if batch.replay:
+            self._pacing.took(link)
 
     def _acked(self, host: str, marks: tuple[Mark, ...]) -> None:
         link = self._newest.get(host)
@@ -391,6 +400,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     def _ended(self, link: Link) -> None:
         self._links.discard(link)
+        self._pacing.left(link)
         self._metrics.streams.set(len(self._links))
         host = link.peer.agent_id
         if self._newest.get(host) is link:
@@ -400,3 +410,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _lane(link: Link) -> Lane:
+    return Lane(link.session.ahead or 0, link.session.replaying)

@@ -18,11 +18,11 @@ from collector.ingest.events import (
     Close,
     Committed,
     Counted,
-    CreditsSet,
     Drained,
     Event,
     Fenced,
     Goodbye,
+    Granted,
     IntervalSet,
     Limited,
     Lost,
@@ -86,14 +86,14 @@ class Session:
     owed: frozenset[tuple[str, int]] = frozenset()  # refused once and not yet durable: acks stop below them
     replaying: int = 0
     living: int = 0  # live batches that wait for a commit
-    credits: int | None = None  # granted now; None: as the terms say
+    ahead: int | None = None  # replay batches it may send beyond those that are taken; None: as the terms say
     refusing: Refused | None = None
     limited: int = 0  # series over the limit, as told last
 
     @property
     def granted(self) -> int:
         """Replay batches that may be under way."""
-        return self.terms.replay_credits if self.credits is None else self.credits
+        return self.terms.replay_credits if self.ahead is None else self.replaying + self.ahead
 
 
 Step = tuple[Session, tuple[Action, ...]]
@@ -226,7 +226,8 @@ def _judge_batch(session: Session, event: Said, at: float) -> Step:
     if crowded:
         return _later(session, batch, pb.NACK_REASON_RETRY_AFTER, *crowded)
     if seen:
-        waiting = replace(session, replaying=session.replaying + replay, living=session.living + (not replay))
+        ahead, replaying, living = _ahead(session, replay), session.replaying + replay, session.living + (not replay)
+        waiting = replace(session, ahead=ahead, replaying=replaying, living=living)
         return waiting, (Append(mark, at, None, replay=replay, duplicate=True), Counted("duplicate"))
     if batch.schema_hash not in session.schemas and batch.schema_hash not in session.refused:
         return _later(session, batch, pb.NACK_REASON_UNKNOWN_SCHEMA, "Send the schema, then the batch again.")
@@ -262,6 +263,7 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         newest=max(session.newest, taken) if edge else session.newest,
         replaying=session.replaying + replay,
         living=session.living + (not replay),
+        ahead=_ahead(session, replay),
         suspended=(session.hello.boot_id, batch.suspended_ns) if edge and batch.suspended_ns else session.suspended,
     )
     append = Append(
@@ -277,6 +279,10 @@ def _accept(session: Session, batch: pb.Batch, mark: Mark, at: float) -> Step:
         slept=slept,
     )
     return accepted, (append, Counted("replayed" if replay else "live"))
+
+
+def _ahead(session: Session, replay: bool) -> int | None:
+    return session.ahead if session.ahead is None or not replay else max(0, session.ahead - 1)
 
 
 def _placed(session: Session, batch: pb.Batch, size: int) -> Session:
@@ -410,9 +416,11 @@ def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:
     return changed, (Send(message),)
 
 
-def _credits_set(session: Session, event: CreditsSet, _: float) -> Step:
-    """Told with the next ack: every live batch brings one."""
-    return replace(session, credits=event.credits), ()
+def _granted(session: Session, event: Granted, _: float) -> Step:
+    """Told at once: without it a backlog waits for the next ack."""
+    granted = replace(session, ahead=event.batches)
+    told = session.phase is Phase.LIVE and granted.granted != session.granted
+    return granted, (_ack(granted, session.hello.epoch),) if told else ()
 
 
 def _refused(session: Session, event: Refused, _: float) -> Step:
@@ -477,6 +485,7 @@ TABLE: Mapping[tuple[Phase, str], Row] = {
     (Phase.OPENING, "heartbeat"): _too_early,
     (Phase.OPENING, "going_away"): _too_early,
     (Phase.OPENING, "Committed"): _committed,
+    (Phase.OPENING, "Granted"): _granted,
     (Phase.OPENING, "Fenced"): _fenced,
     (Phase.OPENING, "Revoked"): _revoked,
     (Phase.OPENING, "Drained"): _drained,
@@ -490,7 +499,7 @@ TABLE: Mapping[tuple[Phase, str], Row] = {
     (Phase.LIVE, "Revoked"): _revoked,
     (Phase.LIVE, "Drained"): _drained,
     (Phase.LIVE, "IntervalSet"): _interval_set,
-    (Phase.LIVE, "CreditsSet"): _credits_set,
+    (Phase.LIVE, "Granted"): _granted,
     (Phase.LIVE, "Refused"): _refused,
     (Phase.LIVE, "Ticked"): _silent,
     # A stream that ended still learns what became durable: the next one starts from its books.

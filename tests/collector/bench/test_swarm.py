@@ -19,7 +19,7 @@ def swarm(*words: str) -> dict[str, Any]:
 
 def test_five_agents_in_two_processes_are_acknowledged_and_write_their_ledger(tmp_path: Path) -> None:
     told = swarm(
-        *("--agents", "5", "--series", "46", "--interval", "0.5", "--seconds", "3", "--processes", "2"),
+        *("--agents", "5", "--series", "46", "--interval", "0.5", "--seconds", "8", "--processes", "2"),
         *("--backlog", "40", "--crossings", "3", "--ledger", str(tmp_path)),
     )
     assert told["connected"] == told["agents"] == told["connects"] == 5

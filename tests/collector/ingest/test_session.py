@@ -6,7 +6,7 @@ from collector.ingest.events import (
     Beat,
     Committed,
     Counted,
-    CreditsSet,
+    Granted,
     Limited,
     Mark,
     Refused,
@@ -159,14 +159,19 @@ def test_replay_beyond_twice_the_credits_waits(wire: Wire) -> None:
     assert talk.append().mark.seq == 514
 
 
-def test_other_credits_are_told_with_the_next_ack(wire: Wire) -> None:
+def test_what_is_granted_counts_beyond_what_was_taken_and_is_told_at_once(wire: Wire) -> None:
     talk, schema = with_schema(wire)
-    talk.hear(CreditsSet(0))
-    talk.hear(said(wire.batch(schema, 1, [1.0, 2.0])))
-    assert talk.ack(Mark(1, "e1", LIVE, 1)).replay_credits == 0
-    talk.hear(CreditsSet(256))
-    talk.hear(said(wire.batch(schema, 2, [1.0, 2.0])))
-    assert talk.ack(Mark(1, "e1", LIVE, 2)).replay_credits == 256
+    talk.hear(Granted(2))
+    assert talk.sent()[0].ack.replay_credits == 2
+    for seq in (1, 2):
+        talk.hear(said(wire.batch(schema, seq, [1.0, 2.0], lane=REPLAY)))
+    talk.hear(said(wire.batch(schema, 3, [1.0, 2.0])))
+    assert talk.ack(Mark(1, "e1", LIVE, 3)).replay_credits == 2
+    talk.hear(Granted(5))
+    assert talk.sent()[0].ack.replay_credits == 7
+    assert talk.ack(Mark(1, "e1", REPLAY, 1), Mark(1, "e1", REPLAY, 2)).replay_credits == 5
+    talk.hear(Granted(5))
+    assert not talk.done
 
 
 def test_a_refused_sender_waits_and_its_heartbeats_do_not(wire: Wire) -> None:

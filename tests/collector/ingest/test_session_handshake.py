@@ -8,6 +8,7 @@ from collector.ingest.events import (
     Drained,
     Fenced,
     Goodbye,
+    Granted,
     IntervalSet,
     Mark,
     Opened,
@@ -32,6 +33,15 @@ def test_a_first_hello_is_welcomed_and_asked_for_the_last_half_hour(wire: Wire) 
     assert welcome.rewind_from_boottime_ns == 3200 * 10**9
     assert welcome.interval_seconds == 15.0
     assert welcome.max_series == 2000
+
+
+def test_what_is_granted_before_the_welcome_is_told_by_it(wire: Wire) -> None:
+    talk = Talk(begin(wire.identity, Terms(), NOW))
+    talk.hear(said(wire.hello()))
+    talk.hear(Granted(4))
+    assert not talk.done
+    talk.hear(Opened(1))
+    assert talk.sent()[0].welcome.replay_credits == 4
 
 
 def test_a_rewind_past_the_boot_asks_for_everything(wire: Wire) -> None:
