@@ -4,6 +4,7 @@ Back is when somebody says so, when the time told is over, when the machine has 
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -88,17 +89,19 @@ class Away:
         rest = self._rest
         return rest is not None and rest.pause
 
-    def restore(self) -> bool:
-        """At the start: whether a pause that somebody asked for goes on; it outlives the agent's process."""
+    def restore(self) -> pb.GoingAway | None:
+        """At the start: the pause that somebody asked for, as of now, where it goes on; it outlives the process."""
         told = presence.read_absence(self._state_dir)
         if told is None or told.reason != pb.GOING_AWAY_REASON_USER_PAUSE:
-            return False
+            return None
         until = told.wall_ns / 1e9 + told.expected_back_seconds if told.expected_back_seconds else None
-        if until is not None and not told.wall_ns / 1e9 <= self._clocks.wall() < until:
-            return False
+        now = self._clocks.wall()
+        if until is not None and not told.wall_ns / 1e9 <= now < until:
+            return None
         self._rest = _Rest(told.reason, until, None, self._clocks.suspended_ns())
         LOG.info("The pause goes on", extra={"action": "pause_restored"})
-        return True
+        left = 0 if until is None else math.ceil(until - now)
+        return pb.GoingAway(reason=told.reason, expected_back_seconds=left)
 
     def goodbye(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> bool:
         """Record, spool, goodbye, in this order; False where the record could not be written. Safe to repeat."""

@@ -188,6 +188,11 @@ class Resting:
 
 
 @dataclass(frozen=True, slots=True)
+class Unheard:
+    """A rest has begun, and nobody heard the goodbye though it is worth to be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """The rest is over."""
 
@@ -209,6 +214,7 @@ Event = (
     | TimeUp
     | Goodbye
     | Resting
+    | Unheard
     | Resumed
 )
 
@@ -315,7 +321,7 @@ class SetHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """End the stream and let no time pass until Resumed is told."""
+    """End the stream and let no time pass until Resumed is told; or tell Unheard."""
 
 
 @dataclass(frozen=True, slots=True)

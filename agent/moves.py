@@ -48,6 +48,7 @@ from agent.events import (
     SetInterval,
     Stop,
     TimeUp,
+    Unheard,
     Wait,
     WelcomeReceived,
 )
@@ -78,6 +79,7 @@ class State(Enum):
     LIVE = auto()
     DRAINING = auto()  # told to go; what is under way may still be acknowledged
     RESTING = auto()  # away for a while by its own word; rounds are kept
+    CALLING = auto()  # still away: Hello is on its way, only to say the goodbye that nobody heard
     STOPPED = auto()  # for good
 
 
@@ -243,13 +245,8 @@ def beat(session: Session, _event: HeartbeatDue) -> Step:
 def told_to_go(session: Session, event: GoAwayReceived) -> Step:
     """Stop for good if revoked; else wait a moment for what is under way, then come back in the window told."""
     if event.reason is Farewell.REVOKED:
-        return replace(_requeued(session), state=State.STOPPED), (Stop(event.reason),)
-    least = min(max(event.least, 0.0), WIDEST_TOLD_WINDOW)
-    most = min(max(event.most, least), WIDEST_TOLD_WINDOW)
-    told = Reconnect(least, most) if most > 0 else None
-    if told is None and event.reason in _SLOW:
-        told = Reconnect(WIDEST_WINDOW / 2, WIDEST_WINDOW)
-    draining = replace(session, state=State.DRAINING, told=told)
+        return _stop(session, event)
+    draining = replace(session, state=State.DRAINING, told=_told_window(event))
     return _then((draining, (Wait(DRAIN_SECONDS),)), _leave_when_empty)
 
 
@@ -274,13 +271,35 @@ def rest(session: Session, _event: Resting) -> Step:
 
 
 def rest_unheard(session: Session, _event: Resting) -> Step:
-    """Go away for a while; nobody listens, so the next Hello tells it."""
+    """Go away for a while; nobody listens yet."""
     return replace(_requeued(session), state=State.RESTING, told=None), (Rest(),)
+
+
+def call_later(session: Session, _event: Unheard | Disconnected | TimeUp) -> Step:
+    """Nobody has heard the goodbye: somebody may listen later, or the absence is taken for an outage until its end."""
+    return _to(session, State.RESTING, _window(session))
+
+
+def call(session: Session, _event: Connected) -> Step:
+    """Say Hello on the new stream, to say the goodbye."""
+    return replace(session, state=State.CALLING), (SendHello(), Wait(GREETING_SECONDS))
+
+
+def tell(session: Session, _event: WelcomeReceived) -> Step:
+    """Say goodbye and nothing else."""
+    return replace(session, state=State.RESTING), (Wait(None), SendGoingAway(), Rest())
+
+
+def put_off(session: Session, event: GoAwayReceived) -> Step:
+    """Stop for good if revoked; else call again in the window told."""
+    if event.reason is Farewell.REVOKED:
+        return _stop(session, event)
+    return _to(session, State.RESTING, _told_window(event) or _window(session))
 
 
 def resume(session: Session, _event: Resumed) -> Step:
     """Back again: connect at once."""
-    return replace(session, state=State.DISCONNECTED), (Reconnect(0.0, 0.0),)
+    return replace(session, state=State.DISCONNECTED, failures=0), (Reconnect(0.0, 0.0),)
 
 
 def _then(before: Step, move: Callable[..., Step], *arguments: object) -> Step:
@@ -291,6 +310,18 @@ def _then(before: Step, move: Callable[..., Step], *arguments: object) -> Step:
 def _window(session: Session) -> Reconnect:
     # Full jitter: anywhere from nothing to 1 s doubled at each failure in a row.
     return Reconnect(0.0, min(WIDEST_WINDOW, 2.0 ** min(session.failures, 10)))
+
+
+def _told_window(event: GoAwayReceived) -> Reconnect | None:
+    least = min(max(event.least, 0.0), WIDEST_TOLD_WINDOW)
+    most = min(max(event.most, least), WIDEST_TOLD_WINDOW)
+    if most > 0:
+        return Reconnect(least, most)
+    return Reconnect(WIDEST_WINDOW / 2, WIDEST_WINDOW) if event.reason in _SLOW else None
+
+
+def _stop(session: Session, event: GoAwayReceived) -> Step:
+    return replace(_requeued(session), state=State.STOPPED), (Stop(event.reason),)
 
 
 def _to(session: Session, state: State, how: Reconnect) -> Step:

@@ -57,7 +57,7 @@ def run(
     unlisten = None
     if uplink is not None and gone is not None:
         unlisten = control.listen(config.state_dir, _controls(gone))
-        uplink.start(resting=gone.restore())
+        uplink.start(gone.restore())
         for keeper in keepers:
             keeper.start()
     rounds.start()

@@ -26,6 +26,7 @@ from agent.events import (
     RetryDue,
     RoundTaken,
     TimeUp,
+    Unheard,
     WelcomeReceived,
 )
 from agent.moves import Session, State, Step
@@ -65,8 +66,20 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
         (State.DRAINING, Goodbye): moves.goodbye,
         (State.DRAINING, Resting): moves.rest,
         (State.RESTING, RoundTaken): moves.keep,
+        (State.RESTING, Resting): moves.rest_unheard,  # for another reason, or longer
+        (State.RESTING, Unheard): moves.call_later,
+        (State.RESTING, Connected): moves.call,
+        (State.RESTING, Disconnected): moves.call_later,  # no stream could be opened
         (State.RESTING, Resumed): moves.resume,
         (State.RESTING, Goodbye): moves.leave,
+        (State.CALLING, WelcomeReceived): moves.tell,
+        (State.CALLING, RoundTaken): moves.keep,
+        (State.CALLING, GoAwayReceived): moves.put_off,
+        (State.CALLING, TimeUp): moves.call_later,
+        (State.CALLING, Disconnected): moves.call_later,
+        (State.CALLING, Resting): moves.rest_unheard,
+        (State.CALLING, Resumed): moves.resume,
+        (State.CALLING, Goodbye): moves.leave,
     }
 )
 

@@ -1,7 +1,7 @@
 """Drives the session over one gRPC stream at a time: runs its actions, tells it what happened, owns clock and jitter.
 
-One thread owns session and spool; others only put into its inbox and read its report. A second thread per stream
-waits for the collector's messages. What goes wrong is logged once per change, as one sentence.
+One thread owns session and spool; others, the stream's reader too, only put into its inbox and read its report. What
+goes wrong is logged once per change, as one sentence.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import resource
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import grpc
@@ -28,15 +28,18 @@ from agent.report import Report
 from agent.round import Round
 from agent.session import Session, State, step
 from agent.spool import Spool
+from agent.stream import Ended, Received, Stream
 from agent.text import plain
 from czuwak.v1 import ingest_pb2 as pb
-from czuwak.v1 import ingest_pb2_grpc as rpc
 
 LOG = logging.getLogger(__name__)
 
 INBOX = 1000
 GOODBYE_SECONDS = 1.0
 ANEW_SECONDS = 2.0
+# The machine is gone the next moment: its record tells it at the return. Every other goodbye is told later on.
+_AT_RETURN = {pb.GOING_AWAY_REASON_SLEEP, pb.GOING_AWAY_REASON_HIBERNATE}
+_GREETING = {State.GREETING, State.CALLING}
 _FAREWELLS = {
     events.Farewell.REVOKED: "the collector has revoked this agent: it streams no more; enroll again with --replace",
     events.Farewell.DUPLICATE_IDENTITY: "another machine streams with this identity: enroll one of the two again",
@@ -56,18 +59,6 @@ class Outside:
     boottime_ns: Callable[[], int] = lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     suspended_ns: Callable[[], int] = suspended_ns
     jitter: Callable[[float, float], float] = random.uniform
-
-
-@dataclass(frozen=True, slots=True)
-class _Received:
-    stream: int
-    message: pb.StreamResponse
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    stream: int
-    error: grpc.RpcError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,29 +88,7 @@ class _Flush:
     done: threading.Event
 
 
-_Item = Round | _Received | _Ended | _Leave | _Rest | _Resume | _Anew | _Flush
-
-
-@dataclass(slots=True)
-class _Stream:
-    """One open stream: what is to be sent, and the call to cancel."""
-
-    number: int
-    channel: grpc.Channel
-    outbox: "queue.SimpleQueue[pb.StreamRequest | None]" = field(default_factory=queue.SimpleQueue)
-    reader: threading.Thread | None = None
-
-    def requests(self) -> Iterator[pb.StreamRequest]:
-        """What gRPC sends, until None ends our side."""
-        while (request := self.outbox.get()) is not None:
-            yield request
-
-    def close(self, patience: float = 0.0) -> None:
-        """End our side, wait `patience` for the collector's, drop the connection."""
-        self.outbox.put(None)
-        if self.reader is not None and patience:
-            self.reader.join(patience)
-        self.channel.close()
+_Item = Round | Received | Ended | _Leave | _Rest | _Resume | _Anew | _Flush
 
 
 class Uplink:
@@ -136,13 +105,14 @@ class Uplink:
         self._inbox: queue.Queue[_Item] = queue.Queue(INBOX)
         self._session = Session()
         self._layout: batch.Layout | None = None
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
         self._streams = 0
         self._due: dict[Event, float] = {}
         self._unwritten_until = 0.0  # the disk took nothing: when it is asked again
         self._heartbeat = 30.0
         self._leaving = pb.GoingAway()
-        self._resting = False
+        self._left_ns = 0
+        self._resting: pb.GoingAway | None = None
         self._nacked: Counter[str] = Counter()
         self._sent = self._acked = self._reconnects = 0
         self._problem = ""
@@ -154,8 +124,8 @@ class Uplink:
         """The newest state; a new value each time, so any thread may read it."""
         return self._report
 
-    def start(self, *, resting: bool = False) -> None:
-        """Begin to connect; `resting` waits for `resume` first."""
+    def start(self, resting: pb.GoingAway | None = None) -> None:
+        """Begin to connect; with a goodbye that still holds only to say it, and wait for `resume`."""
         self._resting = resting
         self._thread.start()
 
@@ -174,7 +144,10 @@ class Uplink:
             self._thread.join(GOODBYE_SECONDS + 0.5)
 
     def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> None:
-        """Say goodbye for a while, `back` seconds if that is known, and end the stream; as quick as `goodbye`."""
+        """Say goodbye for a while, `back` seconds if that is known, and end the stream; as quick as `goodbye`.
+
+        Where nobody listens it is said as soon as somebody does, but for a machine that is about to sleep.
+        """
         done = threading.Event()
         with contextlib.suppress(queue.Full):
             self._inbox.put(_Rest(reason, back, done), timeout=GOODBYE_SECONDS)
@@ -200,7 +173,8 @@ class Uplink:
     # --- the one thread ---
 
     def _run(self) -> None:
-        if self._resting:
+        if self._resting is not None:
+            self._leave(self._resting)
             self._apply(events.Resting())
         else:
             self._due[events.Connected()] = self._outside.clock()
@@ -247,7 +221,7 @@ class Uplink:
             return
         if isinstance(event, events.HeartbeatDue):
             self._due[event] = self._outside.clock() + self._heartbeat
-        elif isinstance(event, events.TimeUp) and self._session.state is State.GREETING:
+        elif isinstance(event, events.TimeUp) and self._session.state in _GREETING:
             self._complain(f"{self._where} does not answer: check address, route and firewall")
         self._apply(event)
 
@@ -257,11 +231,11 @@ class Uplink:
             if self._spool.recovered():
                 self._apply(events.Recovered())
         elif isinstance(item, _Leave):
-            self._leaving = pb.GoingAway(reason=item.reason)
+            self._leave(pb.GoingAway(reason=item.reason))
             self._spool.close()
             self._apply(events.Goodbye())
         elif isinstance(item, _Rest):
-            self._leaving = pb.GoingAway(reason=item.reason, expected_back_seconds=item.back)
+            self._leave(pb.GoingAway(reason=item.reason, expected_back_seconds=item.back))
             self._spool.flush()
             self._apply(events.Resting())
             item.done.set()
@@ -273,7 +247,7 @@ class Uplink:
             self._spool.flush()
             item.done.set()
         elif self._stream is not None and item.stream == self._stream.number:
-            if isinstance(item, _Received):
+            if isinstance(item, Received):
                 self._receive(item.message)
             else:
                 self._end(item.error)
@@ -349,10 +323,21 @@ class Uplink:
             case events.SetInterval(seconds):
                 self._spool.interval = seconds
                 self._outside.interval(seconds)
+            case events.Rest():
+                return self._rest()
             case _:
                 self._say(action)
                 self._schedule(action)
         return None
+
+    def _rest(self) -> Event | None:
+        stream = self._stream
+        self._close(GOODBYE_SECONDS)
+        self._due = {}
+        if stream is not None and stream.heard:
+            self._problem = ""
+            return None
+        return None if self._leaving.reason in _AT_RETURN else events.Unheard()
 
     def _say(self, action: Action) -> None:
         match action:
@@ -364,7 +349,7 @@ class Uplink:
             case events.SendHeartbeat():
                 self._send(pb.StreamRequest(heartbeat=self._beat()))
             case events.SendGoingAway():
-                self._send(pb.StreamRequest(going_away=self._leaving))
+                self._send(pb.StreamRequest(going_away=self._farewell()))
 
     def _send_batch(self, number: int, lane: events.Lane) -> Event | None:
         found = self._spool.batch(number, wire.LANES[lane])
@@ -390,9 +375,6 @@ class Uplink:
             case events.SetHeartbeat(seconds):
                 self._heartbeat = max(1.0, seconds)
                 self._due[events.HeartbeatDue()] = now + self._heartbeat
-            case events.Rest():
-                self._close(GOODBYE_SECONDS)
-                self._due = {}
             case events.Stop(reason):
                 self._close(GOODBYE_SECONDS if reason is None else 0.0)
 
@@ -407,6 +389,15 @@ class Uplink:
         hello.next_seq = self._spool.next_seq
         hello.dropped_total = self._spool.dropped
         return hello
+
+    def _leave(self, going: pb.GoingAway) -> None:
+        self._leaving, self._left_ns = going, self._outside.boottime_ns()
+
+    def _farewell(self) -> pb.GoingAway:
+        """The goodbye as of now: it may be said long after it was meant."""
+        going, back = self._leaving, self._leaving.expected_back_seconds
+        gone = (self._outside.boottime_ns() - self._left_ns) // 1_000_000_000
+        return pb.GoingAway(reason=going.reason, expected_back_seconds=max(1, back - gone) if back else 0)
 
     def _beat(self) -> pb.Heartbeat:
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -429,25 +420,12 @@ class Uplink:
             self._complain(str(error))
             return False
         self._streams += 1
-        self._stream = stream = _Stream(self._streams, channel)
-        stream.reader = threading.Thread(target=self._read, args=(stream,), name="uplink-reader", daemon=True)
-        stream.reader.start()
+        self._stream = Stream(self._streams, channel, self._inbox.put)
         return True
-
-    def _read(self, stream: _Stream) -> None:
-        error: grpc.RpcError | None = None
-        try:
-            for message in rpc.IngestServiceStub(stream.channel).Stream(stream.requests()):
-                self._inbox.put(_Received(stream.number, message))
-        except grpc.RpcError as raised:
-            error = raised
-        except ValueError:
-            return  # the channel was closed before its first use
-        self._inbox.put(_Ended(stream.number, error))
 
     def _send(self, request: pb.StreamRequest) -> None:
         if self._stream is not None:
-            self._stream.outbox.put(request)
+            self._stream.send(request)
 
     def _close(self, patience: float = 0.0) -> None:
         if self._stream is not None:

@@ -101,15 +101,17 @@ def test_a_pause_outlives_the_agents_process(world: World, back: int, later: int
     assert world.away.paused
     world.wall += later
     again = world.new()
-    assert again.restore() is goes_on
+    left = again.restore()
+    assert (left is not None) is goes_on
+    assert left is None or (left.reason, left.expected_back_seconds) == (PAUSE, max(0, back - later))
     assert again.streams() is not goes_on
     assert again.paused is goes_on
 
 
 def test_no_other_absence_outlives_it(world: World) -> None:
-    assert not world.away.restore()
+    assert world.away.restore() is None
     world.away.goodbye(REBOOT, 600)
-    assert not world.new().restore()
+    assert world.new().restore() is None
 
 
 def test_a_stop_of_the_agent_alone_leaves_an_earlier_boots_untold_record(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from czuwak.v1 import ingest_pb2 as pb
 from tests.agent.conftest import Authority, Listener
 
 STOP = pb.GOING_AWAY_REASON_AGENT_STOP
+PAUSE = pb.GOING_AWAY_REASON_USER_PAUSE
 
 
 class Harness:
@@ -221,11 +222,58 @@ def test_a_renewed_identity_opens_a_new_stream_within_seconds(
     one.welcomes.get(timeout=10)
 
 
-def test_an_agent_that_starts_in_a_pause_does_not_show_itself(
+def test_a_goodbye_that_nobody_heard_is_said_when_somebody_listens_and_nothing_else(
+    listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
+) -> None:
+    listener.stop()
+    one = harness(listener.where, ca)
+    one.report(lambda r: "refuses" in r.problem)
+    one.uplink.rest(PAUSE, 3600)
+    one.uplink.offer(round_of(100, a=1.0))
+    listener.start()
+    kinds = [listener.collector.heard.get(timeout=10).WhichOneof("message") for _ in range(2)]
+    assert kinds == ["hello", "going_away"]
+    one.report(lambda r: not r.problem)
+    time.sleep(0.3)
+    assert listener.collector.heard.empty()
+    assert one.welcomes.empty()
+    one.uplink.resume()
+    kinds = [listener.collector.heard.get(timeout=10).WhichOneof("message") for _ in range(3)]
+    assert kinds == ["hello", "schema", "batch"]
+
+
+def test_a_goodbye_is_said_again_where_the_collector_did_not_take_it_in_time(
+    listener: Listener, ca: Authority, harness: Start
+) -> None:
+    one = harness(listener.where, ca)
+    one.report(lambda r: r.connected)
+    listener.collector.lingers = True
+    one.uplink.rest(PAUSE)
+    listener.collector.next("going_away")
+    listener.collector.lingers = False
+    assert listener.collector.next("going_away").going_away.reason == PAUSE
+
+
+def test_a_machine_about_to_sleep_does_not_call_its_goodbye_after_it(
+    listener: Listener, ca: Authority, harness: Start
+) -> None:
+    listener.stop()
+    one = harness(listener.where, ca)
+    one.report(lambda r: "refuses" in r.problem)
+    one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP)
+    listener.start()
+    time.sleep(0.5)
+    assert listener.collector.heard.empty()
+
+
+def test_an_agent_that_starts_in_a_pause_says_that_it_goes_on_and_nothing_else(
     listener: Listener, ca: Authority, identity_of: Callable[..., Path]
 ) -> None:
     one = Harness(listener.where, identity_of(ca, listener.where, 30))
-    one.uplink.start(resting=True)
+    one.uplink.start(pb.GoingAway(reason=PAUSE, expected_back_seconds=60))
+    assert listener.collector.heard.get(timeout=10).HasField("hello")
+    told = listener.collector.heard.get(timeout=10).going_away
+    assert (told.reason, told.expected_back_seconds) == (PAUSE, 60)
     time.sleep(0.3)
     assert listener.collector.heard.empty()
     one.uplink.resume()

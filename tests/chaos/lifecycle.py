@@ -61,6 +61,7 @@ class Life:
     gen: int = 0
     connect_at: float = 0.0
     unheard: bool = False  # it said goodbye, and nobody listened
+    calls: bool = False  # its agent is there and says it as soon as somebody does
     unsure: bool = False  # the time it had left was changed while no collector looked
 
 
@@ -127,6 +128,8 @@ class World:
         for life in self.lives.values():
             if life.up:
                 self.stream(life)
+            elif life.calls and self.at >= life.connect_at:
+                self.call(life)
         judgement = self.attendance.judge(self.attendance.look(everybody=False))
         won = self.attendance.claim(judgement.claims) if judgement.claims else {}
         self.attendance.settle(won, judgement.claims)
@@ -158,6 +161,14 @@ class World:
         self.attendance.welcomed(life.identity, gen, arrival, slept=life.slept)
         life.gen, life.connected, life.record = gen, True, None
 
+    def call(self, life: Life) -> None:
+        """A paused agent says what nobody heard, and nothing else; its record stays for its return."""
+        record = life.record
+        self.hello(life)
+        self.attendance.goodbye(life.identity.agent_id, "user_pause", 0.0)
+        self.cut(life)
+        life.record, life.calls, life.unheard = record, False, False
+
     def act(self, life: Life, what: str) -> None:
         """One line of a script; nobody hears a "lost ..." nor a goodbye without a stream: the record explains them."""
         word, _, reason = what.partition(" ")
@@ -166,6 +177,7 @@ class World:
             now = int(self.at * 1e9)
             life.record = pb.Absence(reason=name, wall_ns=now, boot_id=f"boot-{life.boot}", clean=True)
             life.unheard = word == "lost" or not (life.connected and self.alive)
+            life.calls = life.unheard and reason == "user_pause"
             if not life.unheard:
                 self.attendance.goodbye(life.identity.agent_id, reason, 0.0)
         if word in {"goodbye", "lost", "die"}:
@@ -174,6 +186,7 @@ class World:
         elif word == "boot":
             life.up, life.boot, life.connect_at = True, life.boot + 1, self.at
         elif word == "wake":
+            life.calls = False
             life.up, life.slept, life.connect_at = True, life.slept + self.at - life.down_at, self.at
 
     def cut(self, life: Life) -> None:

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.lifecycle import START, World, build, wrong
 
 SEED = 14  # its one computer is a server, and does the one thing there is to do
 
 
-def paused(folder: Path, at: float, back: float) -> World:
-    """A server that says it pauses, seconds after START; the collector is gone from 100 to 190."""
-    world = build(folder, 1, SEED, kinds=("pause",))
+def gone(folder: Path, what: str, *script: tuple[float, str]) -> World:
+    """A server that goes and comes, seconds after START; the collector is gone from 100 to 190."""
+    world = build(folder, 1, SEED, kinds=(what,))
     life = world.lives["h0"]
-    assert (life.identity.class_, life.what) == ("server", "pause")
-    life.script = [(START + at, "goodbye user_pause"), (START + back, "wake")]
+    assert (life.identity.class_, life.what) == ("server", what)
+    life.script = [(START + at, line) for at, line in script]
     until(world, 100.0)
     world.die()
     life.connect_at = START + 110.0
@@ -27,32 +29,34 @@ def until(world: World, seconds: float) -> None:
         world.step()
 
 
-def test_a_pause_that_nobody_heard_may_have_a_ticket_and_its_end_closes_it(tmp_path: Path) -> None:
-    world = paused(tmp_path / "world", 120.0, 700.0)
+def test_a_shutdown_that_nobody_heard_may_have_a_ticket_and_its_end_closes_it(tmp_path: Path) -> None:
+    world = gone(tmp_path / "world", "shutdown", (120.0, "goodbye shutdown"), (700.0, "boot"))
     ever, open_, strange = world.tickets()
     assert (ever["h0"], open_["h0"], strange) == (1, 0, [])
     assert wrong(world) == []
     world.lives["h0"].unheard = False
-    assert wrong(world) == ["server h0, pause: 1 tickets, 0 open; 0 deserved"]
+    assert wrong(world) == ["server h0, shutdown: 1 tickets, 0 open; 0 deserved"]
 
 
-def test_a_pause_that_nobody_heard_and_that_ends_within_the_grace_has_none(tmp_path: Path) -> None:
-    world = paused(tmp_path / "world", 120.0, 300.0)
+def test_a_shutdown_that_nobody_heard_and_that_ends_within_the_grace_has_none(tmp_path: Path) -> None:
+    world = gone(tmp_path / "world", "shutdown", (120.0, "goodbye shutdown"), (300.0, "boot"))
     assert world.tickets()[0]["h0"] == 0
-    assert wrong(world) == []
-
-
-def test_a_pause_that_was_heard_has_none(tmp_path: Path) -> None:
-    world = paused(tmp_path / "world", 250.0, 900.0)
-    assert world.tickets()[0]["h0"] == 0
-    assert not world.lives["h0"].unheard
     assert wrong(world) == []
 
 
 def test_a_server_that_nobody_heard_and_that_stays_away_has_its_ticket(tmp_path: Path) -> None:
-    world = paused(tmp_path / "world", 120.0, 5000.0)
+    world = gone(tmp_path / "world", "shutdown", (120.0, "goodbye shutdown"))
     ever, open_, _ = world.tickets()
     assert (ever["h0"], open_["h0"]) == (1, 1)
+    assert wrong(world) == []
+
+
+@pytest.mark.parametrize("at", [120.0, 250.0], ids=["told when somebody listens", "heard at once"])
+@pytest.mark.parametrize("back", [900.0, 5000.0], ids=["over", "goes on"])
+def test_a_pause_has_no_ticket(tmp_path: Path, at: float, back: float) -> None:
+    world = gone(tmp_path / "world", "pause", (at, "goodbye user_pause"), (back, "wake"))
+    assert world.tickets()[0]["h0"] == 0
+    assert not world.lives["h0"].unheard
     assert wrong(world) == []
 
 
