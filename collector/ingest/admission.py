@@ -1,14 +1,16 @@
 """Who may open a stream: the certificate we issued, in use, of a host in service, on the computer it is bound to."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.alerts.alert import Alert
 from collector.ingest.arrival import NOTHING_TOLD, Arrival, arrived
 from collector.ingest.facts import facts_of
 from collector.ingest.peer import Peer
+from collector.labels import INSTANCE
 from collector.store import Connection, certificates, hosts, machines
-from collector.store.alerts import alerts_by_host
+from collector.store.alerts import alerts_by_instance
 from collector.store.engine import Store, clock
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -40,11 +42,15 @@ class Session:
     arrival: Arrival = NOTHING_TOLD
 
 
-def admitted(store: Store, peer: Peer) -> hosts.Host | Refusal:
-    """The host behind a certificate, or why it may not speak. Raises StoreError."""
+def admitted(store: Store, peers: Sequence[Peer]) -> tuple[hosts.Host | Refusal, ...]:
+    """The hosts behind certificates, or why they may not speak. Raises StoreError."""
     with store.read() as conn:
-        known = certificates.known(conn, peer.serial)
-        host = hosts.host(conn, peer.agent_id, None)
+        known = certificates.all_known(conn, {peer.serial for peer in peers})
+        found = hosts.by_ids(conn, {peer.agent_id for peer in peers})
+    return tuple(_judged(known.get(peer.serial), found.get(peer.agent_id)) for peer in peers)
+
+
+def _judged(known: certificates.Known | None, host: hosts.Host | None) -> hosts.Host | Refusal:
     if known is None or host is None or known.host_id != host.id or known.ended:
         return Refusal("revoked", ENDED)
     if known.superseded:
@@ -56,34 +62,53 @@ def open_sessions(
     store: Store, asked: Sequence[tuple[Peer, pb.Hello]], at: float, *, collector: str | None = None
 ) -> tuple[Session, ...]:
     """Sessions for the computers the identities are bound to, in one transaction. Raises StoreError."""
-    # In the order in which everybody locks hosts.
-    order = sorted(range(len(asked)), key=lambda place: asked[place][0].agent_id)
     opened: dict[int, Session] = {}
     with store.write() as conn:
-        for place in order:
-            opened[place] = _open(conn, *asked[place], at, collector)
+        for turn in _turns(asked):
+            found = _open(conn, {asked[place][0].agent_id: asked[place] for place in turn}, at, collector)
+            opened |= {place: found[asked[place][0].agent_id] for place in turn}
     return tuple(opened[place] for place in range(len(asked)))
 
 
-def _open(conn: Connection, peer: Peer, hello: pb.Hello, at: float, collector: str | None) -> Session:
-    """An older certificate ends with the session."""
-    fingerprint = hello.machine_fingerprint[:128]
-    if machines.foreign(conn, peer.agent_id, fingerprint):
-        return Session(foreign=True, first=machines.mark_duplicate(conn, peer.agent_id, at))
-    before = hosts.host(conn, peer.agent_id, None)
-    gen = hosts.open_session(
-        conn,
-        peer.agent_id,
-        at=at,
-        facts=facts_of(hello.facts),
-        version=hello.agent_version[:64],
-        fingerprint=fingerprint,
-        collector=collector,
-    )
-    if gen:
-        certificates.use(conn, peer.serial, at)
-    arrival = arrived(conn, before, gen, hello, clock(conn)) if gen and before is not None else NOTHING_TOLD
-    return Session(gen, alerts=alerts_by_host(conn, peer.agent_id), arrival=arrival)
+def _turns(asked: Sequence[tuple[Peer, pb.Hello]]) -> list[list[int]]:
+    """Places of the questions, each agent's in a turn of its own: a later session of an agent fences the one before."""
+    turns: list[list[int]] = []
+    before: Counter[str] = Counter()
+    for place, (peer, _) in enumerate(asked):
+        if before[peer.agent_id] == len(turns):
+            turns.append([])
+        turns[before[peer.agent_id]].append(place)
+        before[peer.agent_id] += 1
+    return turns
+
+
+def _open(
+    conn: Connection, asked: Mapping[str, tuple[Peer, pb.Hello]], at: float, collector: str | None
+) -> dict[str, Session]:
+    """By agent. An older certificate ends with the session. A herd's sessions cost a few statements, not some each."""
+    before = hosts.locked(conn, asked)
+    said = {
+        agent: hosts.Opening(facts_of(hello.facts), hello.agent_version[:64], hello.machine_fingerprint[:128])
+        for agent, (_, hello) in asked.items()
+        if agent in before
+    }
+    foreign = {agent for agent, one in said.items() if machines.foreign(before[agent], one.fingerprint)}
+    bound = {agent: one for agent, one in said.items() if agent not in foreign}
+    gens = hosts.open_sessions(conn, bound, before, at=at, collector=collector)
+    certificates.use_all(conn, {asked[agent][0].serial for agent in gens}, at)
+    alerts: dict[str, list[Alert]] = {}
+    for alert in alerts_by_instance(conn, (before[agent].instance for agent in gens)):
+        alerts.setdefault(alert.labels.get(INSTANCE), []).append(alert)
+    told, opened = clock(conn), dict[str, Session]()
+    for agent in sorted(asked):
+        if agent in foreign:
+            opened[agent] = Session(foreign=True, first=machines.mark_duplicate(conn, agent, at))
+        elif agent in gens:
+            arrival = arrived(conn, before[agent], gens[agent], asked[agent][1], told)
+            opened[agent] = Session(gens[agent], alerts=alerts.get(before[agent].instance, ()), arrival=arrival)
+        else:
+            opened[agent] = Session()
+    return opened
 
 
 def copied(store: Store, peer: Peer, at: float) -> Session:

@@ -26,7 +26,8 @@ NOTHING_TOLD = Arrival(Account(Cause.NONE))
 def arrived(conn: Connection, before: hosts.Host, gen: int, hello: pb.Hello, at: float) -> Arrival:
     """The explanation, and its lines on the host's timeline; `before` is the row until then."""
     told = told_by(hello, at)
-    presence.note_boot(conn, before.id, gen, told.boot_id, told.suspended)
+    if (told.boot_id, told.suspended) != (before.boot_id, before.suspended):
+        presence.note_boot(conn, before.id, gen, told.boot_id, told.suspended)
     why = account(told, Known(before.boot_id, before.suspended, before.last_seen))
     silent = before.presence == Presence.AWAY_UNEXPLAINED
     crash_told = silent or before.presence_reason in OUTAGES

@@ -33,12 +33,14 @@ class Columns:
         return stamp_each(self.own(), self.identity)
 
 
-def columns_of(schema: pb.Schema, identity: Identity, keep: tuple[int, ...] | None = None) -> Columns:
-    """Columns of a schema's series once they are checked; of a refused one, those in `keep`."""
+def columns_of(
+    schema: pb.Schema, identity: Identity, keep: tuple[int, ...] | None = None, *, words: bytes = b""
+) -> Columns:
+    """Columns of a schema's series once they are checked, with its `words` then; of a refused one, those in `keep`."""
     named = repr((schema.hash, identity, keep)).encode()
     key = hashlib.blake2b(named, digest_size=16).digest()
     taken = schema.series if keep is None else [schema.series[column] for column in keep]
-    return Columns(key, len(schema.series), keep, identity, _packed(words_of(taken)))
+    return Columns(key, len(schema.series), keep, identity, _packed(words or words_of(taken)))
 
 
 @lru_cache(maxsize=32)

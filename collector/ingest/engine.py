@@ -152,13 +152,13 @@ class Engine(threading.Thread):
         """Other rules from the next evaluation on; alerts of rules that are gone end."""
         return self.call(lambda _head, schedule, at: self._reload(tuple(groups), schedule, at))
 
-    def call(self, work: Callable[[Head, Schedule, float], T]) -> "Future[T]":
-        """Runs `work(head, schedule, now)` in the engine's thread; its error is the future's."""
+    def call(self, work: Callable[[Head, Schedule, float], T], *, urgent: bool = True) -> "Future[T]":
+        """Runs `work(head, schedule, now)` in the engine's thread, at once if urgent; its error is the future's."""
         future: Future[T] = Future()
         if self._stopping.is_set():
             future.set_exception(EngineStoppedError("The engine has stopped."))
         else:
-            self._inbox.put(partial(self._answer, future, work), urgent=True)
+            self._inbox.put(partial(self._answer, future, work), urgent=urgent)
         return future
 
     def stop(self, timeout: float = 10.0) -> None:

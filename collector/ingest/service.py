@@ -104,6 +104,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._draining = False
         self._losses = Losses()
         self._acks = Acks(self._acked)
+        self._admissions = Together[Peer, hosts.Host | admission.Refusal](
+            lambda peers: admission.admitted(store, peers), self._database, alone=False
+        )
         self._openings = Together(self._sessions, self._database)
         self._counters = {name: metrics.batches.labels(name) for name in _USUAL}
         self._overload = Overload()
@@ -244,7 +247,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             await self._refuse(context, "UNAVAILABLE", "draining", "The collector is stopping; come back later.")
             return None
         try:
-            found = await self._database(partial(admission.admitted, self._store, peer))
+            found = await self._admissions.ask(peer)
         except StoreError as error:
             await self._refuse(context, "UNAVAILABLE", "database", f"The collector's database is away: {error}")
             return None
@@ -293,7 +296,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if not gen:
             link.feed(Revoked("This identity was revoked."))
             return
-        self._engine.call(lambda _head, schedule, at: custody.hold(schedule, at, host, instance, gen, opened.alerts))
+        self._engine.call(  # before its first batch; for each of a herd the thread is not woken
+            lambda _head, schedule, at: custody.hold(schedule, at, host, instance, gen, opened.alerts), urgent=False
+        )
         if link.session.phase is Phase.CLOSED:
             return  # it was sent away while the database worked
         self._take_over(link)

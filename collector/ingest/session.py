@@ -177,11 +177,11 @@ def _schema(session: Session, event: Said, _: float) -> Step:
     if schema.hash in session.schemas and schema.hash not in session.refused:
         return session, ()
     try:
-        check(schema)
+        words = check(schema)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)
     known, told = _told_limited(session, 0)
-    return _learn(known, schema.hash, columns_of(schema, session.identity)), told
+    return _learn(known, schema.hash, columns_of(schema, session.identity, words=words)), told
 
 
 def _told_limited(session: Session, series: int) -> Step:

@@ -83,17 +83,12 @@ def check(schema: pb.Schema) -> bytes:
         )
     if not schema.series:
         raise _bad("The schema has no series.")
-    crowded = next((series.name for series in schema.series if len(series.labels) > MAX_LABELS), None)
-    if crowded is not None:  # first: what follows looks at every label
-        raise _too_many_labels(crowded)
-    names = {label.name for series in schema.series for label in series.labels}
-    if len(names) > MAX_LABEL_NAMES:
-        raise PayloadError(
-            pb.NACK_REASON_QUOTA, f"The schema has {len(names)} different label names; {MAX_LABEL_NAMES} are the limit."
-        )
-    words = words_of(schema.series)
+    # Serializing the whole and leaving out what stands before the series is a fifth of the work of copying them.
+    words = schema.SerializeToString(deterministic=True)[len(pb.Schema(hash=schema.hash).SerializeToString()) :]
     if schema.hash != _hash(words):
-        raise _bad("The schema's hash is not the hash of its series.")
+        words = words_of(schema.series)  # a newer protocol may say more of a schema than we know
+        if schema.hash != _hash(words):
+            raise _bad("The schema's hash is not the hash of its series.")
     own_series(words)
     return words
 
@@ -109,7 +104,16 @@ def own_series(words: bytes) -> tuple[Labels, ...]:
 
     Remembered, for a fleet's computers have the same series: they are checked once and share these objects.
     """
-    own = tuple(_own(one) for one in pb.Schema.FromString(words).series)
+    schema = pb.Schema.FromString(words)
+    crowded = next((series.name for series in schema.series if len(series.labels) > MAX_LABELS), None)
+    if crowded is not None:  # first: what follows looks at every label
+        raise _too_many_labels(crowded)
+    names = {label.name for series in schema.series for label in series.labels}
+    if len(names) > MAX_LABEL_NAMES:
+        raise PayloadError(
+            pb.NACK_REASON_QUOTA, f"The schema has {len(names)} different label names; {MAX_LABEL_NAMES} are the limit."
+        )
+    own = tuple(_own(one) for one in schema.series)
     if len(set(own)) != len(own):
         raise _bad(f"The schema names a series twice: {_duplicate(own)}.")
     return own

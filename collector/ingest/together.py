@@ -17,15 +17,21 @@ Told = TypeVar("Told")
 
 
 class Together(Generic[Asked, Told]):
-    """`work` answers some questions in order in one transaction, or raises StoreError having done nothing."""
+    """`work` answers some questions in order in one transaction, or raises StoreError having done nothing.
+
+    `alone`: where that happens, one of the questions may be to blame, so each is asked again by itself.
+    """
 
     def __init__(
         self,
         work: Callable[[Sequence[Asked]], Sequence[Told]],
         run: Callable[[Callable[[], Sequence[Told]]], Awaitable[Sequence[Told]]],
+        *,
+        alone: bool = True,
     ) -> None:
         self._work = work
         self._run = run
+        self._alone = alone
         self._waiting: list[tuple[Asked, asyncio.Future[Told]]] = []
         self._passing: asyncio.Task[None] | None = None
 
@@ -39,19 +45,21 @@ class Together(Generic[Asked, Told]):
 
     async def _pass(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            if not await self._answer(batch, alone=len(batch) == 1):
-                for one in batch:  # one of them may be to blame: the others do not suffer for it
-                    await self._answer([one], alone=True)
+            # Who asked may have gone: a herd that has waited too long must not be served in vain.
+            there = [one for one in self._waiting if not one[1].done()]
+            batch, self._waiting = there[:MOST], there[MOST:]
+            if batch and not await self._answer(batch, last=len(batch) == 1 or not self._alone):
+                for one in batch:
+                    await self._answer([one], last=True)
 
-    async def _answer(self, batch: "Sequence[tuple[Asked, asyncio.Future[Told]]]", *, alone: bool) -> bool:
+    async def _answer(self, batch: "Sequence[tuple[Asked, asyncio.Future[Told]]]", *, last: bool) -> bool:
         try:
             told = await self._run(partial(self._work, [one for one, _ in batch]))
         except StoreError as error:
-            for _, answer in batch if alone else ():
+            for _, answer in batch if last else ():
                 if not answer.done():
                     answer.set_exception(error)
-            return alone
+            return last
         for (_, answer), each in zip(batch, told, strict=True):
             if not answer.done():  # who asked may have gone
                 answer.set_result(each)

@@ -51,13 +51,6 @@ def alerts_by_instance(conn: Connection, instances: Iterable[str]) -> list[Alert
     return found
 
 
-def alerts_by_host(conn: Connection, host_id: str) -> list[Alert]:
-    """Every alert of one host, by its id."""
-    instance = sa.select(t.host.c.instance).where(t.host.c.id == host_id).scalar_subquery()
-    rows = conn.execute(sa.select(t.alert).where(t.alert.c.instance == instance).order_by(t.alert.c.key))
-    return [_alert(row) for row in rows]
-
-
 def alerts_of_no_host(conn: Connection) -> list[Alert]:
     """Every alert whose labels name no host in service: the affair of whoever has the lead."""
     there = sa.select(t.host.c.id).where(t.host.c.instance == t.alert.c.instance, t.host.c.retired_at.is_(None))

@@ -1,6 +1,8 @@
 """Agents' certificates by their serial: which may still speak, which was renewed by which, which is in use."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,24 +23,25 @@ class Known:
     machine_fingerprint: str
 
 
+_KNOWN = sa.select(
+    t.certificate,
+    t.host.c.revoked_at.label("host_revoked"),
+    t.host.c.retired_at,
+    t.host.c.machine_fingerprint,
+).join(t.host)
+
+
 def known(conn: Connection, serial: str, *, lock: bool = False) -> Known | None:
     """The certificate, None where we never issued it. `lock` keeps its host's other renewals out until the end."""
-    query = (
-        sa.select(
-            t.certificate,
-            t.host.c.revoked_at.label("host_revoked"),
-            t.host.c.retired_at,
-            t.host.c.machine_fingerprint,
-        )
-        .join(t.host)
-        .where(t.certificate.c.serial == serial)
-    )
+    query = _KNOWN.where(t.certificate.c.serial == serial)
     row = conn.execute(query.with_for_update(of=t.host) if lock else query).one_or_none()
-    if row is None:
-        return None
-    ended = any(at is not None for at in (row.revoked_at, row.host_revoked, row.retired_at))
-    superseded = row.superseded_at is not None
-    return Known(row.serial, row.host_id, row.pem, row.not_after, superseded, ended, row.machine_fingerprint)
+    return None if row is None else _known(row)
+
+
+def all_known(conn: Connection, serials: Iterable[str]) -> dict[str, Known]:
+    """Some certificates by serial; those we never issued are missing."""
+    rows = conn.execute(_KNOWN.where(t.certificate.c.serial.in_(sorted(serials))))
+    return {row.serial: _known(row) for row in rows}
 
 
 def of_key(conn: Connection, host_id: str, key_hash: str) -> Known | None:
@@ -54,24 +57,31 @@ def of_key(conn: Connection, host_id: str, key_hash: str) -> Known | None:
 
 
 def use(conn: Connection, serial: str, at: float) -> bool:
-    """A stream was opened with it: from now on the host's older ones are refused. True the first time.
+    """A stream was opened with it: from now on the host's older ones are refused. True the first time."""
+    return bool(use_all(conn, (serial,), at))
+
+
+def use_all(conn: Connection, serials: Iterable[str], at: float) -> int:
+    """The same for certificates of several hosts, one each; how many were used the first time.
 
     Older is what was issued before it; of two renewals asked for at once only one was ever kept by the agent.
     """
-    first = sa.and_(t.certificate.c.serial == serial, t.certificate.c.used_at.is_(None))
-    row = conn.execute(
-        sa.update(t.certificate)
-        .where(first)
-        .values(used_at=at)
-        .returning(t.certificate.c.host_id, t.certificate.c.issued_at)
-    ).one_or_none()
-    if row is None:
-        return False
-    older = sa.and_(
-        t.certificate.c.host_id == row.host_id,
-        t.certificate.c.serial != serial,
-        t.certificate.c.issued_at <= row.issued_at,
-        t.certificate.c.superseded_at.is_(None),
-    )
-    conn.execute(sa.update(t.certificate).where(older).values(superseded_at=at))
-    return True
+    c, newer = t.certificate.c, t.certificate.alias()
+    unused = sa.update(t.certificate).where(c.serial.in_(sorted(serials)), c.used_at.is_(None))
+    first = list(conn.scalars(unused.values(used_at=at).returning(c.serial)))
+    if first:
+        replaced = sa.exists().where(
+            newer.c.serial.in_(sorted(first)),
+            newer.c.host_id == c.host_id,
+            newer.c.serial != c.serial,
+            newer.c.issued_at >= c.issued_at,
+        )
+        older = sa.update(t.certificate).where(c.superseded_at.is_(None), replaced)
+        conn.execute(older.values(superseded_at=at))
+    return len(first)
+
+
+def _known(row: sa.Row[Any]) -> Known:
+    ended = any(at is not None for at in (row.revoked_at, row.host_revoked, row.retired_at))
+    superseded = row.superseded_at is not None
+    return Known(row.serial, row.host_id, row.pem, row.not_after, superseded, ended, row.machine_fingerprint)

@@ -140,6 +140,49 @@ def active_identities(conn: Connection) -> list[Host]:
     return [_host(row) for row in conn.execute(query.order_by(t.host.c.id))]
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an agent says of itself as it opens a session; no fingerprint: it cannot tell."""
+
+    facts: Mapping[str, object]
+    version: str
+    fingerprint: str
+
+
+def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Host]:
+    """Some hosts by id, as they stay to the end of the transaction; whoever commits for one of them is waited for."""
+    query = _HOSTS.where(t.host.c.id.in_(sorted(ids))).order_by(t.host.c.id)
+    return {row.id: _host(row) for row in conn.execute(query.with_for_update(of=t.host))}
+
+
+def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Host]:
+    """Some hosts by id."""
+    return {row.id: _host(row) for row in conn.execute(_HOSTS.where(t.host.c.id.in_(sorted(ids))))}
+
+
+def open_sessions(
+    conn: Connection,
+    openings: Mapping[str, Opening],
+    before: Mapping[str, Host],
+    *,
+    at: float,
+    collector: str | None = None,
+) -> dict[str, int]:
+    """A new session fences every older one: its generation; of hosts that are not retired or revoked.
+
+    `collector` is the process that holds them. `before` is what `locked` gave; what has not changed is not written.
+    """
+    c = t.host.c
+    served = sa.update(t.host).where(c.id.in_(sorted(openings)), c.retired_at.is_(None), c.revoked_at.is_(None))
+    opened = served.values(session_gen=c.session_gen + 1, collector_id=collector, last_seen=at)
+    gens = {row.id: row.session_gen for row in conn.execute(opened.returning(c.id, c.session_gen))}
+    for host_id in sorted(gens):
+        changed = _changed(openings[host_id], before[host_id])
+        if changed:
+            conn.execute(sa.update(t.host).where(c.id == host_id).values(**changed))
+    return gens
+
+
 def open_session(
     conn: Connection,
     host_id: str,
@@ -150,25 +193,9 @@ def open_session(
     fingerprint: str,
     collector: str | None = None,
 ) -> int:
-    """A new session fences every older one: its generation; 0 where the host is retired, revoked or unknown.
-
-    `collector` is the process that holds it. Whoever is in the middle of a commit for this host is waited for.
-    """
-    _lock(conn, (host_id,))
-    update = (
-        sa.update(t.host)
-        .where(t.host.c.id == host_id, t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
-        .values(
-            session_gen=t.host.c.session_gen + 1,
-            collector_id=collector,
-            facts=plain(dict(facts)),
-            agent_version=line(version, NAME),
-            **({"machine_fingerprint": line(fingerprint, NAME)} if fingerprint else {}),
-            last_seen=at,
-        )
-        .returning(t.host.c.session_gen)
-    )
-    return conn.scalar(update) or 0
+    """The same for one host; 0 where it is retired, revoked or unknown."""
+    before, opening = locked(conn, (host_id,)), {host_id: Opening(facts, version, fingerprint)}
+    return open_sessions(conn, opening, before, at=at, collector=collector).get(host_id, 0)
 
 
 def set_presence(
@@ -282,6 +309,14 @@ def fence(conn: Connection, instances: Iterable[str]) -> dict[str, tuple[int, st
 
 def _held_by(collector: str | None) -> sa.ColumnElement[bool]:
     return sa.true() if collector is None else t.host.c.collector_id == collector
+
+
+def _changed(said: Opening, known: Host) -> dict[str, object]:
+    """What an agent says of itself that differs from its row."""
+    told = {"facts": plain(dict(said.facts)), "agent_version": line(said.version, NAME)}
+    if said.fingerprint:
+        told["machine_fingerprint"] = line(said.fingerprint, NAME)
+    return {name: value for name, value in told.items() if value != getattr(known, name)}
 
 
 def _lock(conn: Connection, ids: Iterable[str]) -> None:

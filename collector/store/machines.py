@@ -12,12 +12,10 @@ from collector.tickets.text import NAME, line
 QUIET_SECONDS = 900.0  # a copy tries again every two minutes at the latest: after this it has stopped
 
 
-def foreign(conn: Connection, host_id: str, fingerprint: str) -> bool:
+def foreign(known: Host, fingerprint: str) -> bool:
     """Whether the identity is bound to another computer than this; who cannot tell is nobody else."""
-    if not fingerprint:
-        return False
-    bound = conn.scalar(sa.select(t.host.c.machine_fingerprint).where(t.host.c.id == host_id))
-    return bool(bound) and bound != line(fingerprint, NAME)
+    bound = known.machine_fingerprint
+    return bool(fingerprint and bound) and bound != line(fingerprint, NAME)
 
 
 def mark_duplicate(conn: Connection, host_id: str, at: float) -> bool:

@@ -88,14 +88,14 @@ def test_an_identity_belongs_to_the_computer_it_is_bound_to(
 ) -> None:
     host = enrolled(store, "pc1", bound)
     with store.write() as conn:
-        assert machines.foreign(conn, host.id, shown) is foreign
+        assert machines.foreign(host, shown) is foreign
 
 
 def test_a_session_without_a_fingerprint_unbinds_nothing(store: Store) -> None:
     host = enrolled(store, "pc1")
     with store.write() as conn:
         hosts.open_session(conn, host.id, at=20.0, facts={}, version="1", fingerprint="")
-        assert machines.foreign(conn, host.id, "board-2")
+        assert machines.foreign(hosts.locked(conn, {host.id})[host.id], "board-2")
 
 
 def test_a_copy_is_told_once_and_forgotten_after_a_while(store: Store) -> None:
@@ -108,7 +108,7 @@ def test_a_copy_is_told_once_and_forgotten_after_a_while(store: Store) -> None:
         machines.mark_duplicate(conn, host.id, 3000.0)
         assert machines.rebind(conn, host.id)
         assert machines.duplicates(conn, 3001.0) == frozenset()
-        assert not machines.foreign(conn, host.id, "board-2")
+        assert not machines.foreign(hosts.locked(conn, {host.id})[host.id], "board-2")
 
 
 def test_a_host_of_a_token_with_approval_waits(store: Store) -> None:
