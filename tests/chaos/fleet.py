@@ -6,28 +6,28 @@ from pathlib import Path
 
 from tests.bench import process
 from tests.chaos import ledger
-from tests.chaos.g13 import FILES, connected
+from tests.chaos.g13 import FILES, PER_SECOND, connected
 from tests.chaos.outcome import fewer, held, judged
 from tests.chaos.postgres import Postgres
 from tests.chaos.site import Site, sited
 
-GOAL = "10,000 agents x 500 series / 15 s: <= 1.2 cores, <= 2 GB, 0 missed evaluations in 20 min, p99 <= 2 s"
-WANTED, MINUTES = 10_000, 20.0
-SPREAD_BEGINS = 60.0
+GOAL = "10,000 agents x 500 series / 15 s: <= 1.2 cores, <= 2 GB, 0 missed evaluations in 10 min, p99 <= 2 s"
+WANTED, MINUTES = 10_000, 10.0
+WARM = 30.0  # two rounds of everybody: the first registers every series
 
 
 def run(
     budget_seconds: float, folder: Path, agents: int = WANTED, series: int = 500, minutes: int = 0, processes: int = 3
 ) -> list[str]:
     """Connect, warm up, then measure the ingest process alone; one agent in twenty crosses meanwhile."""
-    up_to = agents / 60 + 60
-    room = minutes * 60.0 or max(60.0, min(MINUTES * 60, budget_seconds - up_to - agents / 100 - 60))
+    up_to = agents / PER_SECOND + 30.0
+    room = minutes * 60.0 or max(60.0, min(MINUTES * 60, budget_seconds - up_to - WARM - agents / 100 - 60))
     crossings = max(1, agents // 20)
-    words = ("--crossings", str(crossings), "--cross-at", str(up_to + SPREAD_BEGINS), "--cross-spread", str(room - 30))
+    words = ("--crossings", str(crossings), "--cross-at", str(up_to + WARM), "--cross-spread", str(room - 30))
     with Postgres() as cluster, sited(folder, url=cluster.url(), agents=agents, files=FILES, interval=15.0) as site:
         swarm, up = connected(site, series, processes, up_to, *words)
         pid = site.processes["ingest"].pid
-        time.sleep(max(30.0, up_to + SPREAD_BEGINS - up))  # warm: the first rounds register every series
+        time.sleep(max(WARM, up_to + WARM - up))
         began, cpu, missed, lag = time.monotonic(), process.cpu_seconds(pid), site.missed(), _lag(site)
         time.sleep(room)
         seconds = time.monotonic() - began
@@ -45,7 +45,7 @@ def run(
         held(f"{cores:.2f} cores", cores <= 1.2),
         held(f"{memory:.0f} MiB PSS", memory <= 2048),
         held(f"{missed} missed evaluations", missed == 0),
-        held(f"arrival -> commit p50 {late[0]:g} s, p99 <= {late[1]:g} s", late[1] <= 2.5),
+        held(f"arrival -> commit p50 {late[0]:g} s, p99 <= {late[1]:g} s", late[1] <= 2.0),
         f"{tickets}; {acks}",
         f"swarm: {told['cpu_seconds'] / told['seconds']:.2f} cores, {told['reconnects']} reconnects, {told['nacks']}",
         *(judged(rule, verdict) for rule, verdict in verdicts.items()),
@@ -54,7 +54,7 @@ def run(
     ]
 
 
-BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "+Inf")
+BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.0", "2.5", "5.0", "+Inf")
 
 
 def _lag(site: Site) -> dict[str, float]:
