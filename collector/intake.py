@@ -1,23 +1,21 @@
 """The one door from any event - a rule, a webhook, a person - to a ticket change, each in one transaction."""
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TypeVar
 
-from collector.alerts.alert import Alert, AlertChanges, AlertEvent, EventKind
-from collector.store import Connection, fencing, hosts, settings, tickets, users
-from collector.store import alerts as alert_rows
-from collector.store.alerts import Episode
+from collector.alerts.alert import Alert, AlertChanges
+from collector.hearing import current, hear, year
+from collector.store import Connection, fencing, hosts, tickets, users
 from collector.store.engine import Store
 from collector.store.errors import StoreError
 from collector.store.fencing import Holding
 from collector.store.hosts import Scope
+from collector.store.ticket_writes import Opening, Told, change_tickets, open_tickets
 from collector.tickets import desk
 from collector.tickets.action import Action, Assign, apply_all
-from collector.tickets.desk import DEFAULT_POLICY, Close, Nothing, Open, Place, Policy, Reopen
+from collector.tickets.desk import DEFAULT_POLICY, Close, Policy
 from collector.tickets.entry import Change, Entry, EntryKind
 from collector.tickets.errors import Conflict, Invalid, NotAllowed, NotFound
 from collector.tickets.priority import priority
@@ -59,7 +57,7 @@ class Intake:
         """
         if not changes:
             return ()
-        return self._run(lambda conn: _alerts(conn, changes, self._policy, at))
+        return self._run(lambda conn: hear(conn, changes, self._policy, at))
 
     def judged(self, changes: AlertChanges, at: float, holding: Holding) -> Judged:
         """As `alerts`, for one of several collectors: nothing is changed of hosts that others hold meanwhile."""
@@ -68,7 +66,7 @@ class Intake:
 
         def work(conn: Connection) -> Judged:
             kept, lost = fencing.fenced(conn, changes, holding)
-            return Judged(_alerts(conn, kept, self._policy, at), lost)
+            return Judged(hear(conn, kept, self._policy, at), lost)
 
         return self._run(work)
 
@@ -129,184 +127,31 @@ class Intake:
             return work(conn)
 
 
-@dataclass(slots=True)
-class _Desk:
-    """What one transaction knows while it works through events: locked episodes and their tickets as they change."""
-
-    episodes: dict[str, Episode]
-    open: dict[str, Ticket]
-    ended: dict[str, Ticket]
-    places: dict[str, Place]  # by key
-    touched: set[str]  # company slugs
-
-
-def _current(conn: Connection, policy: Policy) -> Policy:
-    return replace(policy, matrix=settings.matrix(conn, policy.matrix))
-
-
-def _alerts(conn: Connection, changes: AlertChanges, policy: Policy, at: float) -> tuple[Alert, ...]:
-    if not changes:
-        return ()
-    policy = _current(conn, policy) if changes.events else policy
-    state = _state(conn, changes.events)
-    unknown_since = {a.key: a.unknown_since for a in changes.upserts}
-    for event in changes.events:
-        _hear(conn, event, state, policy, at, unknown_since.get(event.key))
-    stored = tuple(_numbered(a, state.episodes) for a in changes.upserts)
-    alert_rows.write_alerts(conn, stored)
-    alert_rows.delete_alerts(conn, changes.deletes)
-    tickets.touch_queue(conn, state.touched)
-    return stored
-
-
-def _numbered(alert: Alert, episodes: dict[str, Episode]) -> Alert:
-    episode = episodes.get(alert.key)
-    return alert if episode is None else replace(alert, episode=episode.number)
-
-
-def _state(conn: Connection, events: Sequence[AlertEvent]) -> _Desk:
-    """Lock first, read after: what is read then stays true to the end of the transaction."""
-    ids = {c.slug: c.id for c in hosts.companies(conn)} if events else {}
-    places = _places(conn, events, list(ids))
-    keys = {e.key: ids[places[e.key].company] for e in events}
-    episodes = alert_rows.lock_episodes(conn, keys)
-    slugs = {number: slug for slug, number in ids.items()}
-    places = {k: _placed(p, slugs[episodes[k].company_id]) for k, p in places.items()}
-    return _Desk(episodes, tickets.open_by_key(conn, keys), tickets.ended_by_key(conn, keys), places, set())
-
-
-def _placed(place: Place, company: str) -> Place:
-    """A problem stays with the company that had it first."""
-    return place if place.company == company else Place(company, None, place.host)
-
-
-def _places(conn: Connection, events: Iterable[AlertEvent], known: Sequence[str]) -> dict[str, Place]:
-    """Company by label where it is a known one, else by the host of the instance, else the installation's first."""
-    by_key = {e.key: e for e in events}
-    if by_key and not known:
-        raise StoreError("there is no company yet; run `czuwak init` first")
-    owners = hosts.by_instances(conn, (e.labels.get("instance") for e in by_key.values()))
-    places = {}
-    for key, event in by_key.items():
-        owner = owners.get(event.labels.get("instance"))
-        said = event.labels.get("company")
-        company = said if said in known else owner.company if owner else known[0]
-        ours = owner is not None and owner.company == company
-        places[key] = Place(company, owner.id, owner.name) if owner and ours else Place(company)
-    return places
-
-
-def _hear(
-    conn: Connection, event: AlertEvent, state: _Desk, policy: Policy, at: float, unknown_since: float | None
-) -> None:
-    episode = state.episodes[event.key]
-    if event.kind is EventKind.FIRED and event.started_at != episode.started_at:
-        episode = state.episodes[event.key] = alert_rows.next_episode(conn, episode, event.started_at)
-    elif episode.started_at is not None and event.started_at < episode.started_at:
-        return  # of an episode that is over
-    if not desk.wants_ticket(event):
-        _enter(conn, event, episode.number, state.places[event.key])
-        return
-    open_, ended, place = state.open.get(event.key), state.ended.get(event.key), state.places[event.key]
-    decision = desk.decide(
-        event, open_, ended, policy, episode=episode.number, place=place, unknown_since=unknown_since
-    )
-    if isinstance(decision, Nothing):
-        return
-    source_key = _source_key(event, episode.number)
-    if isinstance(decision, Open):
-        ticket = _open(conn, decision, event.source, source_key, policy, at)
-    else:
-        ticket = _write(conn, decision.change, None, at, source=event.source, source_key=source_key)
-    _remember(state, event.key, ticket, gone=ticket.closed_at is not None)
-    told = isinstance(decision, (Open, Reopen, Close)) or bool(decision.change.entries) or _retitled(decision.change)
-    if told:
-        state.touched.add(ticket.company)
-        _log.info(
-            "An alert's event changed a ticket.",
-            extra={"action": f"ticket.{type(decision).__name__.lower()}", "ticket": ticket.number},
-        )
-
-
-def _enter(conn: Connection, event: AlertEvent, episode: int, place: Place) -> None:
-    """A condition that opens no ticket is told once on its host's page; one of no host we know is only an alert."""
-    entry = desk.enter(event)
-    if isinstance(entry, Nothing) or place.host_id is None:
-        return
-    same = {"key": event.key, "episode": episode}
-    if hosts.has_host_event(conn, place.host_id, entry.kind, event.started_at, same):
-        return
-    hosts.add_host_event(conn, place.host_id, event.at, entry.kind, {**same, **entry.detail})
-    _log.info("A condition went on its host's page.", extra={"action": f"host.{entry.kind}", "host": place.host})
-
-
-def _retitled(change: Change) -> bool:
-    return change.before.title != change.after.title
-
-
-def _remember(state: _Desk, key: str, ticket: Ticket, *, gone: bool) -> None:
-    if gone:
-        state.open.pop(key, None)
-        state.ended[key] = ticket
-    else:
-        state.ended.pop(key, None)
-        state.open[key] = ticket
-
-
-def _source_key(event: AlertEvent, episode: int) -> str:
-    """An episode fires, recovers and goes once; the rest may happen more often."""
-    once = event.kind in {EventKind.FIRED, EventKind.RECOVERED, EventKind.GONE}
-    return f"{event.key}/{episode}/{event.kind.value}" + ("" if once else f"/{event.at!r}")
-
-
-def _open(conn: Connection, decision: Open, source: str, source_key: str, policy: Policy, at: float) -> Ticket:
-    if decision.closes is not None:
-        _write(conn, decision.closes, None, at, source="system", source_key=None)
-    new = decision.new
-    level = priority(new.impact, new.urgency, policy.matrix)
-    made = tickets.insert_ticket(conn, new, level, at, year=_year(at))
-    if made is None:
-        raise StoreError("somebody else opened a ticket for the same problem first", again=True)
-    data = {"priority": made.priority.name, "value": new.value, "rule": new.rule_name, "source": new.source.value}
-    entry = Entry(EntryKind.OPENED, public=True, data=data)
-    last = tickets.add_events(conn, made.id, (entry,), None, at, source=source, source_event_key=source_key)
-    return replace(made, last_event=last)
-
-
-def _write(
-    conn: Connection, change: Change, actor: Actor | None, at: float, *, source: str, source_key: str | None
-) -> Ticket:
-    written = tickets.update_ticket(conn, change.before, change.after, at, tells=bool(change.entries))
-    last = tickets.add_events(conn, written.id, change.entries, actor, at, source=source, source_event_key=source_key)
-    return replace(written, last_event=last or written.last_event)
-
-
 def _open_by_person(
     conn: Connection, new: NewTicket, actor: Actor, policy: Policy, at: float, key: str | None, scope: Scope
 ) -> Ticket:
-    policy = _current(conn, policy)
+    policy = current(conn, policy)
     who = f"{actor.kind}:{actor.id if actor.id is not None else actor.name}"
     earlier = tickets.claim_request(conn, who, key) if key else None
     if earlier is not None and (found := tickets.find(conn, earlier, scope)) is not None:
         return found
-    made = tickets.insert_ticket(
-        conn, _checked(conn, new, scope), priority(new.impact, new.urgency, policy.matrix), at, year=_year(at)
-    )
-    if made is None:
-        raise StoreError("somebody else opened a ticket for the same problem first", again=True)
-    data = {"priority": made.priority.name, "source": new.source.value}
-    entry = Entry(EntryKind.OPENED, public=True, data=data)
-    last = tickets.add_events(conn, made.id, (entry,), actor, at, source=actor.kind)
-    _seen(conn, actor, made.id, last)
+    companies = {c.slug: c.id for c in hosts.companies(conn, scope)}
+    if new.company not in companies:
+        raise Invalid("company", f"there is no company {new.company!r}")
+    level = priority(new.impact, new.urgency, policy.matrix)
+    entry = Entry(EntryKind.OPENED, public=True, data={"priority": level.name, "source": new.source.value})
+    opening = Opening(_checked(conn, new), companies[new.company], level, entry, actor.kind)
+    (number,) = open_tickets(conn, [opening], actor, at, year=year(at))
+    made = tickets.find(conn, number, None)
+    assert made is not None  # noqa: S101 - it was opened by this transaction
+    _seen(conn, actor, made.id, made.last_event)
     if key:
         tickets.keep_request(conn, who, key, made.id, at)
     tickets.touch_queue(conn, (made.company,))
-    return replace(made, last_event=last)
+    return made
 
 
-def _checked(conn: Connection, new: NewTicket, scope: Scope) -> NewTicket:
-    if new.company not in {c.slug for c in hosts.companies(conn, scope)}:
-        raise Invalid("company", f"there is no company {new.company!r}")
+def _checked(conn: Connection, new: NewTicket) -> NewTicket:
     if new.host_id is None:
         return new
     host = hosts.host(conn, new.host_id, frozenset({new.company}))
@@ -325,16 +170,16 @@ def _act(
     version: int | None,
     scope: Scope,
 ) -> Ticket:
-    current = tickets.find(conn, number, scope, lock=True)
-    if current is None:
+    ticket = tickets.find(conn, number, scope, lock=True)
+    if ticket is None:
         raise NotFound(number)
-    if version is not None and version != current.version:
-        raise Conflict(current.number, current.version)
-    change = apply_all(current, [_named(conn, a) for a in actions], actor, at, policy=_current(conn, policy))
+    if version is not None and version != ticket.version:
+        raise Conflict(ticket.number, ticket.version)
+    change = apply_all(ticket, [_named(conn, a) for a in actions], actor, at, policy=current(conn, policy))
     if not change:
-        return current
+        return ticket
     _only_open_one(conn, change)
-    written = _write(conn, change, actor, at, source=actor.kind, source_key=None)
+    written = tickets.change_ticket(conn, Told(change, actor.kind), actor, at)
     _seen(conn, actor, written.id, written.last_event)
     tickets.touch_queue(conn, (written.company,))
     _log.info("A ticket was changed.", extra={"action": "ticket.act", "ticket": written.number})
@@ -380,23 +225,16 @@ def _retire(conn: Connection, host_id: str, at: float) -> bool:
 
 
 def _close_all(conn: Connection, found: Sequence[Ticket], why: Mapping[str, object], at: float) -> list[str]:
+    change_tickets(conn, [Told(desk.close(ticket, why, at), "system") for ticket in found], None, at)
     for ticket in found:
-        change = desk.close(ticket, why, at)
-        _write(conn, change, None, at, source="system", source_key=None)
         _log.info("A ticket was closed.", extra={"action": f"ticket.{why['reason']}", "ticket": ticket.number})
     tickets.touch_queue(conn, (ticket.company for ticket in found))
     return [ticket.number for ticket in found]
 
 
 def _settle(conn: Connection, policy: Policy, at: float) -> list[str]:
-    closed = []
-    for ticket in tickets.settling(conn, at - policy.settle):
-        decision = desk.settle(ticket, policy, at)
-        if isinstance(decision, Close):
-            closed.append(_write(conn, decision.change, None, at, source="system", source_key=None))
-    tickets.touch_queue(conn, (t.company for t in closed))
-    return [t.number for t in closed]
-
-
-def _year(at: float) -> int:
-    return datetime.fromtimestamp(at if math.isfinite(at) else 0.0, UTC).year
+    decisions = [desk.settle(ticket, policy, at) for ticket in tickets.settling(conn, at - policy.settle)]
+    closed = [one.change for one in decisions if isinstance(one, Close)]
+    change_tickets(conn, [Told(change, "system") for change in closed], None, at)
+    tickets.touch_queue(conn, (change.before.company for change in closed))
+    return [change.before.number for change in closed]

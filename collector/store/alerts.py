@@ -1,19 +1,20 @@
 """Alerts as rows, written on transitions only, and the episode of each problem, which is also its lock."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from collector.alerts.alert import Alert, AlertState
 from collector.labels import Labels
 from collector.store import tables as t
+from collector.store.bulk import Insert, insert_rows
 from collector.store.engine import finite, plain
 from collector.store.hosts import Scope
-from collector.store.upsert import insert
 
 CHUNK = 500  # keys in one statement, far below any database's limit of parameters
 
@@ -76,15 +77,7 @@ def count_alerts(conn: Connection, scope: Scope) -> dict[str, AlertCounts]:
 
 def write_alerts(conn: Connection, alerts: Sequence[Alert]) -> None:
     """Insert or replace these rows."""
-    if not alerts:
-        return
-    new = insert(conn, t.alert)
-    changed = {c.name: new.excluded[c.name] for c in t.alert.c if c.name != "key"}
-    rows = [_row(a) for a in sorted(alerts, key=lambda a: a.key)]
-    # RETURNING makes it few statements of many rows. Without it the driver sends a pipeline, and of a process that
-    # froze within one the server waits for the rest, with all its locks, whatever the timeouts say.
-    written = new.on_conflict_do_update(index_elements=["key"], set_=changed).returning(t.alert.c.key)
-    conn.execute(written, rows).all()  # to the end: SQLite keeps its lock as long as there is more to read
+    insert_rows(conn, t.alert, [_row(a) for a in sorted(alerts, key=lambda a: a.key)], _replacing)
 
 
 def delete_alerts(conn: Connection, keys: Iterable[str]) -> None:
@@ -93,22 +86,21 @@ def delete_alerts(conn: Connection, keys: Iterable[str]) -> None:
         conn.execute(sa.delete(t.alert).where(t.alert.c.key.in_(chunk)))
 
 
-def lock_episodes(conn: Connection, company_of: dict[str, int]) -> dict[str, Episode]:
+def lock_episodes(
+    conn: Connection, company_of: Mapping[str, int], began: Mapping[str, float] | None = None
+) -> dict[str, Episode]:
     """The episode rows of keys, made where missing with the company given, locked to the end of the transaction.
 
-    Always in the order of the keys, so that two transactions cannot wait for each other.
+    A key that `began` at another time than its row says begins one more episode. One statement makes, locks and
+    counts, always in the order of the keys, so that two transactions cannot wait for each other.
     """
-    if not company_of:
-        return {}
-    rows = [{"dedup_key": k, "company_id": company_of[k], "number": 0} for k in sorted(company_of)]
-    made = insert(conn, t.episode).on_conflict_do_nothing(index_elements=["dedup_key"])
-    conn.execute(made.returning(t.episode.c.dedup_key), rows).all()  # as in `write_alerts`
-    found = {}
-    for chunk in chunks(company_of):
-        query = sa.select(t.episode).where(t.episode.c.dedup_key.in_(chunk)).order_by(t.episode.c.dedup_key)
-        for row in conn.execute(query.with_for_update()):
-            found[row.dedup_key] = Episode(row.dedup_key, row.company_id, row.number, row.started_at)
-    return found
+    since = began or {}
+    rows = [
+        {"dedup_key": k, "company_id": company_of[k], "number": int(k in since), "started_at": since.get(k)}
+        for k in sorted(company_of)
+    ]
+    locked = insert_rows(conn, t.episode, rows, _counting)
+    return {row.dedup_key: Episode(row.dedup_key, row.company_id, row.number, row.started_at) for row in locked}
 
 
 def next_episode(conn: Connection, episode: Episode, started_at: float) -> Episode:
@@ -126,6 +118,21 @@ def chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     """Keys in order, at most CHUNK at a time."""
     ordered = sorted(set(keys))
     return (ordered[i : i + CHUNK] for i in range(0, len(ordered), CHUNK))
+
+
+def _replacing(new: Insert) -> ReturningInsert[Any]:
+    changed = {c.name: new.excluded[c.name] for c in t.alert.c if c.name != "key"}
+    return new.on_conflict_do_update(index_elements=["key"], set_=changed).returning(t.alert.c.key)
+
+
+def _counting(new: Insert) -> ReturningInsert[Any]:
+    c = t.episode.c
+    begins = new.excluded.started_at.is_not(None) & new.excluded.started_at.is_distinct_from(c.started_at)
+    changed = {
+        "number": sa.case((begins, c.number + 1), else_=c.number),
+        "started_at": sa.func.coalesce(new.excluded.started_at, c.started_at),
+    }
+    return new.on_conflict_do_update(index_elements=["dedup_key"], set_=changed).returning(*c)
 
 
 def _of_companies(scope: Scope) -> sa.ColumnElement[bool]:

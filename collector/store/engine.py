@@ -86,6 +86,11 @@ def plain(value: object) -> Any:
             return clean(str(value))
 
 
+def to_json(value: object) -> str:
+    """As JSON columns are written."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     try:
@@ -120,7 +125,7 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
         pool_timeout=10,
         # The driver's own transactions start too late (deferred); ours are begun below.
         connect_args={"timeout": sqlite.BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
-        json_serializer=_json,
+        json_serializer=to_json,
     )
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
@@ -136,7 +141,7 @@ def _postgresql(url: URL) -> Engine:
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         connect_args={"connect_timeout": 5, "options": _PG_OPTIONS, "application_name": "czuwak"},
-        json_serializer=_json,
+        json_serializer=to_json,
     )
 
 
@@ -147,7 +152,3 @@ def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
 def _begin(conn: Connection) -> None:
     # A write that begins deferred may fail at its first statement whatever the busy timeout: take the lock at once.
     conn.exec_driver_sql("BEGIN IMMEDIATE" if conn.get_execution_options().get("czuwak_write") else "BEGIN")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

@@ -80,6 +80,7 @@ _COLUMNS = (
     t.company.c.name.label("company_name"),
 )
 _HOSTS = sa.select(*_COLUMNS).join(t.company, t.host.c.company_id == t.company.c.id)
+_BY_INSTANCE = _HOSTS.where(t.host.c.instance.in_(sa.bindparam("instances", expanding=True)))
 
 
 def add_company(conn: Connection, slug: str, name: str, at: float) -> Company:
@@ -369,12 +370,12 @@ def host_events(conn: Connection, host_id: str, *, limit: int = 100) -> list[Hos
 
 
 def by_instances(conn: Connection, instances: Iterable[str]) -> dict[str, Host]:
-    """Hosts by instance, in one query per 500."""
-    wanted = sorted(set(instances))
+    """Hosts by instance, in one query per 500; an empty instance is nobody's."""
+    wanted = sorted(set(instances) - {""})
     found: dict[str, Host] = {}
     for start in range(0, len(wanted), 500):
-        query = _HOSTS.where(t.host.c.instance.in_(wanted[start : start + 500]))
-        found |= {row.instance: _host(row) for row in conn.execute(query)}
+        rows = conn.execute(_BY_INSTANCE, {"instances": wanted[start : start + 500]})
+        found |= {row.instance: _host(row) for row in rows}
     return found
 
 

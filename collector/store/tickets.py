@@ -8,21 +8,21 @@ from sqlalchemy.engine import Connection
 
 from collector.labels import Labels
 from collector.store import tables as t
+from collector.store import ticket_writes
 from collector.store.alerts import chunks
-from collector.store.engine import finite, plain
 from collector.store.errors import StoreError
 from collector.store.hosts import Scope, in_scope
+from collector.store.ticket_writes import Told
 from collector.store.upsert import insert
-from collector.tickets import text
-from collector.tickets.entry import Entry, EntryKind, TicketEvent
+from collector.tickets.entry import EntryKind, TicketEvent
 from collector.tickets.priority import Priority
 from collector.tickets.ticket import Actor, Kind, Level, NewTicket, Source, Status, Ticket
 
 __all__ = [
     "Scope",
-    "add_events",
+    "by_key",
+    "change_ticket",
     "claim_request",
-    "ended_by_key",
     "find",
     "in_companies",
     "insert_ticket",
@@ -39,7 +39,6 @@ __all__ = [
     "timeline",
     "touch_queue",
     "unread",
-    "update_ticket",
 ]
 
 _BULKY = {"evidence", "search"}
@@ -48,21 +47,6 @@ _LIST = (
     t.company.c.slug.label("company"),
     t.company.c.name.label("company_name"),
     t.user.c.name.label("assignee"),
-)
-_WRITTEN = (
-    "title",
-    "description",
-    "queue",
-    "assignee_id",
-    "status",
-    "first_reaction_at",
-    "resolved_at",
-    "closed_at",
-    "recovered_at",
-    "unknown_since",
-    "occurrences",
-    "episode",
-    "resolution",
 )
 
 
@@ -155,12 +139,33 @@ def mark_read(conn: Connection, user_id: int, ticket_id: int, event_id: int) -> 
 
 def open_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
     """The one ticket of each dedup key that is not closed, with evidence."""
-    return _by_key(conn, keys, t.ticket.c.closed_at.is_(None))
+    found: dict[str, Ticket] = {}
+    for chunk in chunks(keys):
+        query = select_tickets(t.ticket.c.evidence).where(
+            t.ticket.c.dedup_key.in_(chunk), t.ticket.c.closed_at.is_(None)
+        )
+        found |= {row.dedup_key: ticket_of(row) for row in conn.execute(query)}
+    return found
 
 
-def ended_by_key(conn: Connection, keys: Iterable[str]) -> dict[str, Ticket]:
-    """The closed ticket of each dedup key with the newest episode, with evidence."""
-    return _by_key(conn, keys, t.ticket.c.closed_at.is_not(None))
+def by_key(conn: Connection, keys: Iterable[str]) -> tuple[dict[str, Ticket], dict[str, Ticket]]:
+    """By dedup key: the one ticket that is not closed, and the closed one with the newest episode."""
+    found = [ticket_of(row) for chunk in chunks(keys) for row in conn.execute(_NEWEST, {"keys": chunk})]
+    open_ = {str(one.dedup_key): one for one in found if one.closed_at is None}
+    return open_, {str(one.dedup_key): one for one in found if one.closed_at is not None}
+
+
+def _newest() -> sa.Select[Any]:
+    c = t.ticket.c
+    place = sa.func.row_number().over(
+        partition_by=(c.dedup_key, c.closed_at.is_(None)), order_by=(c.episode.desc(), c.id.desc())
+    )
+    mine = c.dedup_key.in_(sa.bindparam("keys", expanding=True))
+    ranked = sa.select(c.id, place.label("place")).where(mine).subquery()
+    return select_tickets().where(c.id.in_(sa.select(ranked.c.id).where(ranked.c.place == 1)))
+
+
+_NEWEST = _newest()  # of the open and of the closed tickets of `keys`; built once, as every evaluation asks
 
 
 def open_by_rules(conn: Connection, host_id: str, rules: Iterable[str] | None) -> list[Ticket]:
@@ -188,105 +193,20 @@ def settling(conn: Connection, before: float, *, limit: int = 200) -> list[Ticke
 
 
 def insert_ticket(conn: Connection, new: NewTicket, priority: Priority, at: float, *, year: int) -> Ticket | None:
-    """Open a ticket; None where the key has an open one already. `year` is for the number."""
-    values = {
-        "number": _next_number(conn, year),
-        "company_id": sa.select(t.company.c.id).where(t.company.c.slug == new.company).scalar_subquery(),
-        "kind": new.kind.value,
-        "source": new.source.value,
-        "title": new.title,
-        "description": new.description,
-        "host_id": new.host_id,
-        "host": new.host,
-        "instance": new.instance,
-        "requester": new.requester,
-        "queue": new.queue,
-        "impact": int(new.impact),
-        "urgency": int(new.urgency),
-        "priority": int(priority),
-        "status": Status.NEW.value,
-        "created_at": at,
-        "updated_at": at,
-        "occurrences": 1,
-        "dedup_key": new.dedup_key,
-        "episode": new.episode,
-        "rule": new.rule,
-        "rule_name": new.rule_name,
-        "version": 1,
-        "labels": plain(new.labels.as_dict()),
-        "annotations": plain(dict(new.annotations)),
-        "evidence": None if new.evidence is None else plain(dict(new.evidence)),
-        "value": finite(new.value),
-        "resolution": "",
-        "last_event": 0,
-    }
-    values["search"] = _search(values)
-    statement = insert(conn, t.ticket).values(values)
-    statement = statement.on_conflict_do_nothing(
-        index_elements=["company_id", "dedup_key"], index_where=sa.text(t.ONE_OPEN)
-    )
-    made = conn.scalar(statement.returning(t.ticket.c.id))
-    return None if made is None else find(conn, made, None)
+    """Open one ticket; None where the key has an open one already. `year` is for the number."""
+    company = conn.scalar(sa.select(t.company.c.id).where(t.company.c.slug == new.company))
+    if company is None:
+        raise StoreError(f"there is no company {new.company!r}")
+    made = ticket_writes.insert_tickets(conn, [(new, company, priority)], at, year=year)
+    return find(conn, made[0][0], None) if made else None
 
 
-def update_ticket(conn: Connection, before: Ticket, after: Ticket, at: float, *, tells: bool) -> Ticket:
-    """Write what differs; raises StoreError(again) where the row is not as `before` any more.
-
-    `tells`: the timeline says something about it, so the version and `updated_at` move. Words alone move neither.
-    """
-    values: dict[str, object] = {name: getattr(after, name) for name in _WRITTEN}
-    values |= {
-        "status": after.status.value,
-        "impact": int(after.impact),
-        "urgency": int(after.urgency),
-        "priority": int(after.priority),
-        "labels": plain(after.labels.as_dict()),
-        "annotations": plain(dict(after.annotations)),
-        "value": finite(after.value),
-        "recovered_value": finite(after.recovered_value),
-        "version": before.version + tells,
-        "updated_at": max(at, before.updated_at) if tells else before.updated_at,
-        "search": _search({n: getattr(after, n) for n in _SEARCHED}),
-    }
-    if after.evidence is not before.evidence and after.evidence is not None:
-        values["evidence"] = plain(dict(after.evidence))
-    same = sa.and_(t.ticket.c.id == before.id, t.ticket.c.version == before.version)
-    if conn.execute(sa.update(t.ticket).where(same).values(values)).rowcount != 1:
-        raise StoreError(f"{before.number} was changed by somebody else meanwhile", again=True)
-    found = find(conn, before.id, None)
+def change_ticket(conn: Connection, told: Told, actor: Actor | None, at: float) -> Ticket:
+    """Write one change with its entries; raises StoreError(again) where the row is not as before any more."""
+    ticket_writes.change_tickets(conn, [told], actor, at)
+    found = find(conn, told.change.before.id, None)
     assert found is not None  # noqa: S101 - it was updated by this transaction
     return found
-
-
-def add_events(
-    conn: Connection,
-    ticket_id: int,
-    entries: Sequence[Entry],
-    actor: Actor | None,
-    at: float,
-    *,
-    source: str,
-    source_event_key: str | None = None,
-) -> int:
-    """Write timeline entries and return the last one's id; the first carries the source's key, unique per source."""
-    last = 0
-    for i, entry in enumerate(entries):
-        new = sa.insert(t.ticket_event).values(
-            ticket_id=ticket_id,
-            at=at,
-            kind=entry.kind.value,
-            actor="" if actor is None else text.line(actor.name, text.NAME),
-            actor_id=None if actor is None else actor.id,
-            source=source,
-            source_event_key=source_event_key if i == 0 else None,
-            public=entry.public,
-            text=text.clean(entry.text),
-            data=plain(dict(entry.data)),
-        )
-        last = int(conn.scalar(new.returning(t.ticket_event.c.id)) or 0)
-    if last:
-        conn.execute(sa.update(t.ticket).where(t.ticket.c.id == ticket_id).values(last_event=last))
-    return last
 
 
 def claim_request(conn: Connection, actor: str, key: str) -> int | None:
@@ -319,42 +239,12 @@ def ticket_of(row: sa.Row[Any]) -> Ticket:
     )
 
 
-_SEARCHED = ("number", "title", "description", "host", "requester", "rule_name", "instance", "annotations")
-
-
-def _search(fields: Mapping[str, Any]) -> str:
-    """What the search text looks at, casefolded here because SQLite folds only ASCII."""
-    annotations = fields["annotations"]
-    parts = [str(fields[n] or "") for n in _SEARCHED[:-1]]
-    parts += [v for n, v in annotations.items() if n.startswith(("summary_", "description_"))]
-    return text.clean(" ".join("\n".join(parts).casefold().split()), 20_000)
-
-
-def _by_key(conn: Connection, keys: Iterable[str], condition: sa.ColumnElement[bool]) -> dict[str, Ticket]:
-    found: dict[str, Ticket] = {}
-    for chunk in chunks(keys):
-        query = select_tickets(t.ticket.c.evidence).where(t.ticket.c.dedup_key.in_(chunk), condition)
-        for row in conn.execute(query.order_by(t.ticket.c.episode, t.ticket.c.id)):
-            found[row.dedup_key] = ticket_of(row)
-    return found
-
-
 def _named(ref: str | int) -> sa.ColumnElement[bool]:
     if isinstance(ref, int):
         return t.ticket.c.id == ref if 0 < ref < 2**63 else sa.false()
     if ref.isascii() and ref.isdigit():
         return t.ticket.c.number.like(f"CZ-____-{ref.lstrip('0').zfill(6)}") if len(ref) < 20 else sa.false()
     return t.ticket.c.number == ref.upper()
-
-
-def _next_number(conn: Connection, year: int) -> str:
-    if conn.dialect.name == "postgresql":
-        value = conn.scalar(t.ticket_number.next_value().select())
-    else:
-        new = insert(conn, t.counter).values(name="ticket", value=1)
-        more = {"value": t.counter.c.value + 1}
-        value = conn.scalar(new.on_conflict_do_update(index_elements=["name"], set_=more).returning(t.counter.c.value))
-    return f"CZ-{year:04d}-{int(value or 0):06d}"
 
 
 def _event(row: sa.Row[Any]) -> TicketEvent:

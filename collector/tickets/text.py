@@ -12,8 +12,7 @@ _DROPPED = {c: None for c in range(32) if chr(c) not in "\t\n"} | {127: None}
 
 def clean(text: str, limit: int | None = None) -> str:
     """`text` without what a database or a page chokes on, Unix line ends, cut to `limit` characters."""
-    unix = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DROPPED)
-    plain = unix.encode("utf-8", "replace").decode("utf-8")
+    plain = text if text.isprintable() else _cleaned(text)  # nearly all there is, and many times a ticket
     return plain if limit is None or len(plain) <= limit else plain[: limit - 1] + "…"
 
 
@@ -36,3 +35,8 @@ def optional(field: str, text: str, limit: int) -> str:
     if len(cleaned) > limit:
         raise Invalid(field, f"has {len(cleaned)} characters, at most {limit} are kept")
     return cleaned
+
+
+def _cleaned(text: str) -> str:
+    unix = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DROPPED)
+    return unix.encode("utf-8", "replace").decode("utf-8")

@@ -1,6 +1,6 @@
 """`make bench`: every figure that we claim, measured here and now, ours beside the peer's.
 
-usage: python -m tests.bench [fleet] [footprint] [hostile] [ingest] [memory] [page] [ranges] [rules]
+usage: python -m tests.bench [fleet] [footprint] [hostile] [ingest] [memory] [page] [ranges] [rules] [storm]
 """
 
 import os
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import footprint, hostile, ingest, memory, page, ranges, rules
+from tests.bench import footprint, hostile, ingest, memory, page, ranges, rules, storm
 from tests.chaos import fleet
 
 FLEET_SECONDS = 1800.0  # ten thousand agents for twenty minutes, and what it takes to connect them
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Path], list[str]]] = {
     "page": page.run,
     "ranges": ranges.run,
     "rules": rules.run,
+    "storm": storm.run,
 }
 
 

@@ -140,10 +140,10 @@ class Agent:
 class House:
     """An installation in a folder, and the agents it enrolled."""
 
-    def __init__(self, folder: Path, wire: Wire) -> None:
+    def __init__(self, folder: Path, wire: Wire, url: str = "") -> None:
         self.folder = folder
         self.wire = wire
-        self.url = f"sqlite:///{folder / 'czuwak.db'}"
+        self.url = url or f"sqlite:///{folder / 'czuwak.db'}"
         self.authority = ca.create(folder / "ca")
         schema.upgrade(self.url)
         self.store = open_store(self.url)
@@ -218,3 +218,11 @@ def house(tmp_path: Path, wire: Wire) -> Iterator[House]:
 @pytest.fixture
 def desk(house: House) -> Desk:
     return Desk(house)
+
+
+@pytest.fixture
+def shared_house(tmp_path: Path, wire: Wire, database_url: str) -> Iterator[House]:
+    """On both databases, for what several collectors of one installation must agree on."""
+    made = House(tmp_path, wire, database_url)
+    yield made
+    made.store.close()

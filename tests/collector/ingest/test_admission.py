@@ -80,17 +80,22 @@ def test_a_copy_on_other_hardware_is_told_and_the_original_keeps_its_place(house
     asyncio.run(main())
 
 
-def test_a_copy_is_refused_also_while_the_original_is_away_and_at_every_collector(house: House, wire: Wire) -> None:
+def test_a_copy_is_refused_also_while_the_original_is_away_and_at_every_collector(
+    shared_house: House, wire: Wire
+) -> None:
     async def main() -> None:
-        identity = house.enroll("pc1")
-        async with house.running() as one, house.running(query_socket=house.folder / "q2" / "s") as two:
-            async with house.agent(one.bound, identity) as original:
+        identity = shared_house.enroll("pc1")
+        async with (
+            shared_house.running() as one,
+            shared_house.running(query_socket=shared_house.folder / "q2" / "s") as two,
+        ):
+            async with shared_house.agent(one.bound, identity) as original:
                 await original.say(hello(wire))
                 await original.hear("welcome")
             for ingest in (one, two):
-                async with house.agent(ingest.bound, identity) as copy:
+                async with shared_house.agent(ingest.bound, identity) as copy:
                     await refused_as_copy(copy, hello(wire, "board-2"))
-            with house.store.read() as conn:
+            with shared_house.store.read() as conn:
                 assert machines.duplicates(conn, time.time()) == {identity[0]}
 
     asyncio.run(main())
@@ -191,18 +196,18 @@ def test_a_host_that_waits_for_approval_is_told_so_and_let_in_once_approved(hous
 
 
 @pytest.mark.parametrize("end", [hosts.revoke, hosts.retire])
-def test_revocation_cuts_live_streams_within_two_seconds_at_every_collector(house: House, end: Any) -> None:
+def test_revocation_cuts_live_streams_within_two_seconds_at_every_collector(shared_house: House, end: Any) -> None:
     async def main() -> None:
-        first, second = house.enroll("pc1"), house.enroll("pc2")
+        first, second = shared_house.enroll("pc1"), shared_house.enroll("pc2")
         async with (
-            house.running() as one,
-            house.running(query_socket=house.folder / "q2" / "s") as two,
-            house.agent(one.bound, first) as here,
-            house.agent(two.bound, second) as there,
+            shared_house.running() as one,
+            shared_house.running(query_socket=shared_house.folder / "q2" / "s") as two,
+            shared_house.agent(one.bound, first) as here,
+            shared_house.agent(two.bound, second) as there,
         ):
             await asyncio.gather(here.greet(), there.greet())
             began = time.monotonic()
-            with house.store.write() as conn:
+            with shared_house.store.write() as conn:
                 for identity in (first, second):
                     end(conn, identity[0], time.time())
             for agent in (here, there):

@@ -10,6 +10,8 @@ from sqlalchemy.engine import Connection
 from collector.store import BadCursor, Store, hosts, tables, tickets, users
 from collector.store.hosts import Scope
 from collector.store.search import Counts, Order, Page, counts, search
+from collector.store.ticket_writes import Told
+from collector.tickets.entry import Change, Entry, EntryKind
 from collector.tickets.priority import Priority
 from collector.tickets.query import View, parse
 from collector.tickets.ticket import NewTicket, Status
@@ -48,7 +50,8 @@ def put(
         resolved_at=at if status in ENDS else None,
         closed_at=at if status is Status.CLOSED else None,
     )
-    tickets.update_ticket(conn, made, after, at, tells=True)
+    told = Told(Change(made, after, (Entry(EntryKind.STATUS),)), "user")
+    tickets.change_ticket(conn, told, None, at)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from sqlalchemy.engine import Connection
 from collector.alerts.alert import Alert, AlertState
 from collector.labels import Labels
 from collector.store import Store, StoreError, alerts, hosts, tables, tickets, users
-from collector.tickets.entry import Entry, EntryKind
+from collector.store.ticket_writes import Told
+from collector.tickets.entry import Change, Entry, EntryKind
 from collector.tickets.priority import Priority
 from collector.tickets.ticket import Actor, NewTicket, Status, Ticket
 
@@ -19,6 +20,17 @@ def opened(
     made = tickets.insert_ticket(conn, new, Priority.P3, 100.0, year=2026)
     assert made is not None
     return made
+
+
+def changed(conn: Connection, before: Ticket, after: Ticket, at: float) -> Ticket:
+    """A change that the timeline tells."""
+    return tickets.change_ticket(conn, Told(Change(before, after, (Entry(EntryKind.STATUS),)), "user"), None, at)
+
+
+def enter(conn: Connection, made: Ticket, *entries: Entry, source: str, key: str | None = None) -> int:
+    """Only entries; the last one's id."""
+    told = Told(Change(made, made, entries), source, key)
+    return tickets.change_ticket(conn, told, None, 5.0).last_event
 
 
 def test_numbers_are_counted_over_the_years(store: Store) -> None:
@@ -78,17 +90,17 @@ def test_a_second_open_ticket_of_a_key_is_not_made(store: Store) -> None:
             is None
         )
         closed = replace(first, status=Status.CLOSED, closed_at=200.0, resolved_at=200.0)
-        tickets.update_ticket(conn, first, closed, 200.0, tells=True)
+        changed(conn, first, closed, 200.0)
         second = opened(conn, key="k", episode=2)
         assert tickets.open_by_key(conn, ["k", "other"]) == {"k": second}
-        assert tickets.ended_by_key(conn, ["k"])["k"].id == first.id
+        assert tickets.by_key(conn, ["k", "other"]) == ({"k": second}, {"k": tickets.find(conn, first.id, None)})
 
 
 def test_one_episode_has_one_ticket_for_ever(store: Store) -> None:
     with store.write() as conn:
         first = opened(conn, key="k", episode=1)
         closed = replace(first, status=Status.CLOSED, closed_at=200.0, resolved_at=200.0)
-        tickets.update_ticket(conn, first, closed, 200.0, tells=True)
+        changed(conn, first, closed, 200.0)
     with pytest.raises(StoreError) as error, store.write() as conn:
         opened(conn, key="k", episode=1)
     assert error.value.again
@@ -104,17 +116,17 @@ def test_two_companies_may_have_the_same_key(store: Store) -> None:
 def test_a_stale_ticket_is_not_written(store: Store) -> None:
     with store.write() as conn:
         made = opened(conn)
-        newer = tickets.update_ticket(conn, made, replace(made, queue="network"), 200.0, tells=True)
+        newer = changed(conn, made, replace(made, queue="network"), 200.0)
         assert (newer.version, newer.updated_at, newer.queue) == (2, 200.0, "network")
     with pytest.raises(StoreError) as error, store.write() as conn:
-        tickets.update_ticket(conn, made, replace(made, queue="hardware"), 300.0, tells=True)
+        changed(conn, made, replace(made, queue="hardware"), 300.0)
     assert error.value.again
 
 
 def test_new_words_alone_move_no_version(store: Store) -> None:
     with store.write() as conn:
         made = opened(conn)
-        after = tickets.update_ticket(conn, made, replace(made, title="Other"), 300.0, tells=False)
+        after = tickets.change_ticket(conn, Told(Change(made, replace(made, title="Other")), "rules"), None, 300.0)
     assert (after.title, after.version, after.updated_at) == ("Other", 1, 100.0)
 
 
@@ -127,7 +139,7 @@ def test_a_timeline_keeps_order_words_and_data(store: Store) -> None:
             Entry(EntryKind.NOTE, "note", data={"x": float("nan")}),
         )
         actor = Actor(anna.id, "Anna")
-        last = tickets.add_events(conn, made.id, entries, actor, 5.0, source="user", source_event_key="m1")
+        last = tickets.change_ticket(conn, Told(Change(made, made, entries), "user", "m1"), actor, 5.0).last_event
         lines = tickets.timeline(conn, made.id)
         assert [(e.kind, e.text, e.actor, e.actor_id, e.public, e.source_event_key) for e in lines] == [
             (EntryKind.COMMENT, "reply", "Anna", anna.id, True, "m1"),
@@ -143,11 +155,11 @@ def test_a_timeline_keeps_order_words_and_data(store: Store) -> None:
 
 def test_a_source_tells_an_event_once(store: Store) -> None:
     with store.write() as conn:
-        made = opened(conn)
-        tickets.add_events(conn, made.id, (Entry(EntryKind.OPENED),), None, 5.0, source="rules", source_event_key="x")
-        tickets.add_events(conn, made.id, (Entry(EntryKind.OPENED),), None, 5.0, source="mail", source_event_key="x")
+        made, other = opened(conn), opened(conn)
+        enter(conn, made, Entry(EntryKind.OPENED), source="rules", key="x")
+        enter(conn, other, Entry(EntryKind.OPENED), source="mail", key="x")
     with pytest.raises(StoreError) as error, store.write() as conn:
-        tickets.add_events(conn, made.id, (Entry(EntryKind.OPENED),), None, 5.0, source="rules", source_event_key="x")
+        enter(conn, opened(conn), Entry(EntryKind.OPENED), source="rules", key="x")
     assert error.value.again
 
 
@@ -155,7 +167,7 @@ def test_what_a_user_has_not_seen_is_unread(store: Store) -> None:
     with store.write() as conn:
         anna = users.add_user(conn, "anna", "Anna", "h", at=1.0)
         made = opened(conn)
-        last = tickets.add_events(conn, made.id, (Entry(EntryKind.OPENED),), None, 5.0, source="system")
+        last = enter(conn, made, Entry(EntryKind.OPENED), source="system")
         seen = replace(made, last_event=last)
         assert tickets.unread(conn, anna.id, [seen]) == {made.id}
         tickets.mark_read(conn, anna.id, made.id, last)
@@ -179,7 +191,7 @@ def test_earlier_tickets_come_likest_first_with_their_resolution(store: Store) -
         hosts.add_company(conn, "beta", "Beta", 1.0)
         same = opened(conn, "same problem", key="k", episode=1, rule_name="Disk")
         done = replace(same, status=Status.CLOSED, closed_at=150.0, resolved_at=150.0, resolution="Cleaned")
-        tickets.update_ticket(conn, same, done, 150.0, tells=True)
+        changed(conn, same, done, 150.0)
         opened(conn, "same rule", key="k2", rule_name="Disk")
         opened(conn, "other rule", key="k3", rule_name="Cpu")
         opened(conn, "other company", key="k4", rule_name="Disk", company="beta")
@@ -229,6 +241,15 @@ def test_alerts_are_rows_that_come_back(store: Store) -> None:
         assert found["j"].value != found["j"].value
         alerts.delete_alerts(conn, ["k", "nobody"])
         assert [a.key for a in alerts.load_alerts(conn)] == ["j"]
+
+
+def test_a_key_that_begins_at_another_time_begins_an_episode_as_it_is_locked(store: Store) -> None:
+    with store.write() as conn:
+        for since, number in ((5.0, 1), (5.0, 1), (7.0, 2), (6.0, 3)):
+            both = alerts.lock_episodes(conn, {"j": 1, "k": 1}, {"k": since})
+            assert (both["k"].number, both["k"].started_at) == (number, since)
+            assert (both["j"].number, both["j"].started_at) == (0, None)
+        assert alerts.lock_episodes(conn, {"k": 1})["k"] == alerts.Episode("k", 1, 3, 6.0)
 
 
 def test_an_episode_is_counted_by_the_database_and_stays_with_its_company(store: Store) -> None:
