@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from collector.ingest.arrival import NOTHING_TOLD, Arrival
 from collector.ingest.databasetime import GAP, DatabaseTime
-from collector.ingest.member import Claim, Due, Judgement, Member, Note, change
+from collector.ingest.member import Claim, Due, Judgement, Member, Note, change, standing_of
 from collector.ingest.outages import Outages
 from collector.ingest.stamp import Identity
 from collector.labels import Labels
@@ -120,9 +120,10 @@ class Attendance:
         """Once a second: who is refused, whose deadline has passed; now and then who is there. Raises StoreError."""
         with self._store.read() as conn:
             at, read = self._clock(conn), self._now.read()
+            overdue = tuple(host.id for host in hosts.overdue(conn, at, collector=self._collector, lead=lead))
+            everybody = everybody or (bool(overdue) and self._collector is not None)  # how many are silent with them?
             found = hosts.active_identities(conn) if everybody else []
             active = {h.id: identity_of(h) for h in found} if everybody else None
-            overdue = tuple(host.id for host in hosts.overdue(conn, at, collector=self._collector, lead=lead))
             copied = machines.duplicates(conn, at) if everybody else frozenset()
             elsewhere = {h.id: h for h in found if not self._is_ours(h)}
             crashed = rows.crashes(conn, at - WEEK) if self._want_crashes else None
@@ -445,13 +446,16 @@ class Attendance:
     def _hear_of(self, row: hosts.Host) -> None:
         """What its own collector says of a host: for rules that look at the whole fleet."""
         member = self._members.get(row.id)
-        if member is not None and (member.ours or member.standing == _standing(row)):
-            return  # ours by a session opened since the look, or no news
+        if member is not None and member.ours:
+            return  # by a session opened since the look
+        if member is not None and member.standing == standing_of(row):
+            member.seen = row.last_seen or 0.0
+            return
         self._members[row.id] = member = self._member(row)
         self._tell(row.id, member)
 
     def _member(self, row: hosts.Host) -> Member:
-        standing, seen = _standing(row), row.last_seen or 0.0
+        standing, seen = standing_of(row), row.last_seen or 0.0
         return Member(
             identity_of(row), row.session_gen, standing, row.presence, False, self._is_ours(row), seen, row.suspended
         )
@@ -492,9 +496,3 @@ class Attendance:
 def identity_of(host: hosts.Host) -> Identity:
     """What is stamped on a host's series."""
     return Identity(host.id, host.instance, host.name, host.company, host.site, host.class_)
-
-
-def _standing(host: hosts.Host) -> Standing:
-    known = host.presence in {state.value for state in STATES}
-    presence = Presence(host.presence) if known else Presence.UNKNOWN
-    return Standing(presence, host.presence_reason, host.presence_since, host.deadline)

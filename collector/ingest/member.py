@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collector.ingest.stamp import Identity
-from collector.presence import Standing
+from collector.presence import Presence, Standing
 from collector.presence.states import Event
+from collector.store.hosts import Host
 
 
 @dataclass(slots=True)
@@ -65,3 +66,10 @@ class Judgement:
 def change(to: Standing, was: str) -> dict[str, object]:
     """The timeline's line about a new standing."""
     return {"presence": to.presence.value, "reason": to.reason, "was": was}
+
+
+def standing_of(host: Host) -> Standing:
+    """What the host's row says of its presence."""
+    known = host.presence in {state.value for state in Presence}
+    presence = Presence(host.presence) if known else Presence.UNKNOWN
+    return Standing(presence, host.presence_reason, host.presence_since, host.deadline)

@@ -1,4 +1,9 @@
-"""Outages among the hosts this collector watches: which silences belong together, and the number rules look at."""
+"""Outages: which silences belong together, and the number rules look at.
+
+A site is counted over the database, whichever collectors its hosts are with: each draws the same conclusion about its
+own, and one number, told by all, is judged by whoever has the lead. That many hosts of several sites are silent is said
+of one collector alone: it may be its own network.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -6,7 +11,7 @@ from collector.ingest.member import Claim, Member
 from collector.labels import Labels
 from collector.presence import Policy, Presence
 from collector.presence.outage import WHOLE, Count, Outage, Scope, declare, restored
-from collector.presence.states import OUTAGES, SITE_OUTAGE, WIDE_OUTAGE, DeadlinePassed, OutageDeclared
+from collector.presence.states import OUTAGES, RESTARTED, SITE_OUTAGE, WIDE_OUTAGE, DeadlinePassed, OutageDeclared
 from collector.presence.table import serverlike
 
 SERIES = "czuwak_outage_hosts"
@@ -17,7 +22,7 @@ Describe = Callable[[str, str, Mapping[Labels, float]], None]
 
 
 class Outages:
-    """Lives in attendance's thread. `own` are labels that tell this collector's outages from another's."""
+    """Lives in attendance's thread. `own` are labels that tell what is this collector's alone from another's."""
 
     def __init__(self, policy: Policy, describe: Describe, own: Mapping[str, str]) -> None:
         self._policy = policy
@@ -25,16 +30,23 @@ class Outages:
         self._own = own
         self._running: dict[Scope, Outage] = {}
         self._told: dict[Scope, tuple[float, float]] = {}  # scope -> (when, number)
+        self._ended: dict[Scope, float] = {}  # whoever was struck before is no outage again
 
     def restore(self, members: Iterable[Member], at: float) -> None:
-        """At our start: outages that the rows show go on."""
-        everybody = [m for m in members if m.ours]
-        for scope in {_struck(m) for m in everybody if m.standing.reason in OUTAGES}:
-            struck = [m for m in everybody if m.standing.reason in OUTAGES and _struck(m) == scope]
-            count = self._count(everybody, at).get(scope, Count(len(everybody)))
-            began = min(m.standing.since for m in struck)
-            self._running[scope] = restored(began, len(struck), count, at)
-            self._tell(scope, len(struck), at)
+        """Outages that the rows show go on: at our start, and where another collector has seen one first."""
+        struck: dict[Scope, list[Member]] = {}
+        everybody = tuple(members)
+        for member in everybody:
+            scope = _struck(member)
+            if scope is not None and scope not in self._running:
+                struck.setdefault(scope, []).append(member)
+        for scope, found in struck.items():
+            if max(m.standing.since for m in found) <= self._ended.get(scope, 0.0):
+                continue
+            count = self._count(everybody, at).get(scope, Count(sum(m.ours for m in everybody)))
+            began = min(m.standing.since for m in found)
+            self._running[scope] = restored(began, len(found), count, at)
+            self._tell(scope, len(found), at)
 
     def judge(self, members: Mapping[str, Member], overdue: Iterable[str], at: float) -> list[Claim]:
         """What becomes of hosts whose deadline has passed, and of those who are silent with them."""
@@ -42,7 +54,7 @@ class Outages:
         if not late:
             return []
         ours = {host: m for host, m in members.items() if m.ours}
-        found = declare(self._count(ours.values(), at))
+        found = declare(self._count(ours.values(), at), self._count(members.values(), at))
         new = [scope for scope in found if scope not in self._running and WHOLE not in self._running]
         struck: dict[str, list[str]] = {}
         for host, member in ours.items():
@@ -59,18 +71,20 @@ class Outages:
 
     def settle(self, members: Mapping[str, Member], at: float) -> list[str]:
         """Counts again, tells the numbers; the hosts that are alone now because their outage is over."""
+        self.restore(members.values(), at)
         if not self._running:
             return []
         left: dict[Scope, list[str]] = {scope: [] for scope in self._running}
         for host, member in members.items():
-            if member.ours and member.standing.reason in OUTAGES and (scope := _struck(member)) in left:
+            if (scope := _struck(member)) in left:
                 left[scope].append(host)
         alone: list[str] = []
         for scope, hosts in left.items():
             outage = self._running[scope] = self._running[scope].seen(len(hosts), at)
             if outage.over(at):
                 del self._running[scope]
-                alone += hosts
+                self._ended[scope] = at
+                alone += (host for host in hosts if members[host].ours)
                 self._tell(scope, 0, at)
             else:
                 self._tell(scope, len(hosts), at)
@@ -106,7 +120,10 @@ class Outages:
         if standing.presence in _HERE:
             return at - member.seen >= self._policy.quiet
         waits = standing.presence is Presence.UNKNOWN and standing.reason not in OUTAGES
-        return waits and member.told != "never_seen" and at - member.seen >= self._policy.quiet
+        seen = member.seen
+        if standing.reason == RESTARTED:  # until the grace is over it was our silence
+            seen = max(seen, standing.since + self._policy.grace)
+        return waits and member.told != "never_seen" and at - seen >= self._policy.quiet
 
     def _of(self, member: Member, new: Iterable[Scope]) -> Scope | None:
         scopes = {*self._running, *new}
@@ -117,8 +134,8 @@ class Outages:
         if number == before or (number and before and 0 <= at - when < PAUSE):
             return
         self._told[scope] = (at, float(number))
-        labels = {"company": scope[0], "site": scope[1], "scope": "site"} if scope else {"scope": "collector"}
-        series = Labels.of({**labels, **self._own, "__name__": SERIES})
+        site = {"company": scope[0], "site": scope[1], "scope": "site"} if scope else {}
+        series = Labels.of({**(site or {"scope": "collector", **self._own}), "__name__": SERIES})
         self._describe("\0outage/" + "/".join(scope), "", {series: float(number)})
 
 
@@ -126,8 +143,11 @@ def _site(member: Member) -> Scope:
     return (member.identity.company, member.identity.site)
 
 
-def _struck(member: Member) -> Scope:
-    return _site(member) if member.standing.reason == SITE_OUTAGE else WHOLE
+def _struck(member: Member) -> Scope | None:
+    """The outage the host is counted in; a wide one is of its own collector."""
+    if member.standing.reason == SITE_OUTAGE:
+        return _site(member)
+    return WHOLE if member.standing.reason == WIDE_OUTAGE and member.ours else None
 
 
 def _claim(event: OutageDeclared | DeadlinePassed, hosts: Iterable[str], members: Mapping[str, Member]) -> Claim:

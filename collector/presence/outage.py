@@ -53,16 +53,19 @@ class Outage:
         return self.remaining <= FEW or at - self.returned_at >= STRAGGLERS
 
 
-def declare(sites: Mapping[Scope, Count]) -> tuple[Scope, ...]:
-    """The scopes that have an outage: one site, several, or WHOLE where it is not a matter of one site."""
-    over = [scope for scope in sorted(sites) if sites[scope].many]
-    silent = sum(count.silent for count in sites.values())
-    everybody = Count(sum(count.total for count in sites.values()), silent)
-    affected = sum(count.silent > 0 for count in sites.values())
-    one_site = len(over) == 1 and sites[over[0]].silent >= ONE_SITE * silent
+def declare(own: Mapping[Scope, Count], sites: Mapping[Scope, Count]) -> tuple[Scope, ...]:
+    """The scopes that have an outage: one site, several, or WHOLE where it is not a matter of one site.
+
+    `own` counts the hosts of one collector, `sites` those of all.
+    """
+    over = [scope for scope in own if own[scope].many]
+    silent = sum(count.silent for count in own.values())
+    everybody = Count(sum(count.total for count in own.values()), silent)
+    affected = sum(count.silent > 0 for count in own.values())
+    one_site = len(over) == 1 and own[over[0]].silent >= ONE_SITE * silent
     if everybody.many and affected > 1 and not one_site:
         return (WHOLE,)
-    return tuple(over)
+    return tuple(scope for scope in sorted(own) if sites[scope].many)
 
 
 def restored(began: float, remaining: int, count: Count, at: float) -> Outage:

@@ -9,6 +9,7 @@ from collector.presence.hours import Hours
 SITE_OUTAGE = "site outage"
 WIDE_OUTAGE = "wide outage"
 OUTAGES = (SITE_OUTAGE, WIDE_OUTAGE)
+RESTARTED = "collector started"
 PATIENT = ("workstation", "laptop")  # may go and come as they like: their silence alone is nobody's ticket
 
 

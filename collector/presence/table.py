@@ -8,6 +8,7 @@ from typing import Any
 from collector.presence.states import (
     OUTAGES,
     PATIENT,
+    RESTARTED,
     ClockJumped,
     CollectorStarted,
     DeadlinePassed,
@@ -73,7 +74,7 @@ def _away_unexplained(standing: Standing, _: Event, at: float, class_: str, poli
 def _not_known(standing: Standing, __: Event, at: float, ___: str, policy: Policy) -> Standing:
     if standing.reason in OUTAGES:
         return standing  # our start does not end somebody else's outage
-    return Standing(Presence.UNKNOWN, "collector started", at, at + policy.grace + policy.silence)
+    return Standing(Presence.UNKNOWN, RESTARTED, at, at + policy.grace + policy.silence)
 
 
 def _grace(standing: Standing, _: Event, at: float, __: str, policy: Policy) -> Standing:

@@ -20,11 +20,13 @@ House = Any  # the class in this folder's conftest.py
 class Desk:
     """An attendance over a real database, its clock moved by the test."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, collector: str = "", at: float = 0.0) -> None:
         self.house = house
-        self.at = time.time()
+        self.collector = collector  # its id and its name, where there are several
+        self.at = at or time.time()
         self.described: dict[str, dict[str, float]] = {}
         self.values: dict[tuple[str, str], float] = {}
+        self.labels: dict[str, Labels] = {}  # of the newest series under each name
         self.excused: list[tuple[str, str]] = []
         self.attendance = self.new()
 
@@ -34,6 +36,8 @@ class Desk:
             Policy(),
             self.describe,
             lambda: self.at,
+            self.collector or None,
+            name=self.collector,
             excuse=lambda host, reason, _: self.excused.append((host, reason)),
             database_clock=lambda _: self.at,
         )
@@ -42,6 +46,7 @@ class Desk:
         self.described.setdefault(host, {}).update(
             {labels.get("state"): value for labels, value in values.items() if labels.get("state")}
         )
+        self.labels |= {labels.get("__name__"): labels for labels in values}
         self.values |= {(host, labels.get("__name__")): value for labels, value in values.items()}
 
     def join(self, name: str, *, live: bool = True, class_: str = "server", site: str = "waw") -> Identity:
@@ -67,7 +72,15 @@ class Desk:
         with self.house.store.write() as conn:
             before = hosts.host(conn, identity.agent_id, None)
             assert before is not None
-            gen = hosts.open_session(conn, before.id, at=self.at, facts={}, version="1", fingerprint="f")
+            gen = hosts.open_session(
+                conn,
+                before.id,
+                at=self.at,
+                facts={},
+                version="1",
+                fingerprint="f",
+                collector=self.collector or None,
+            )
             arrival = arrived(conn, before, gen, hello, self.at)
         self.attendance.welcomed(identity, gen, arrival, slept=slept)
         if live:
@@ -79,7 +92,7 @@ class Desk:
 
     def look(self) -> tuple[str, ...]:
         """One second's work of the servicer."""
-        judgement = self.attendance.judge(self.attendance.look(everybody=False))
+        judgement = self.attendance.judge(self.attendance.look(everybody=bool(self.collector)))
         self.attendance.settle(self.attendance.claim(judgement.claims), judgement.claims)
         self.settle()
         return judgement.gone

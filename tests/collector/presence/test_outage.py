@@ -8,6 +8,11 @@ WAW, KRK, GDN = ("acme", "waw"), ("acme", "krk"), ("acme", "gdn")
 NOW = 1_800_000_000.0
 
 
+def declared(sites: dict[Scope, Count]) -> tuple[Scope, ...]:
+    """Where there is one collector."""
+    return declare(sites, sites)
+
+
 @pytest.mark.parametrize(
     ("total", "silent", "many"), [(10, 5, False), (10, 6, True), (100, 20, False), (100, 21, True), (6, 6, True)]
 )
@@ -16,14 +21,21 @@ def test_more_than_five_and_more_than_a_fifth_are_no_coincidence(total: int, sil
 
 
 def test_an_outage_is_as_large_as_what_failed() -> None:
-    assert declare({WAW: Count(20, 20), KRK: Count(20, 0)}) == (WAW,)
-    assert declare({WAW: Count(20, 20), KRK: Count(80, 1)}) == (WAW,)
-    assert declare({WAW: Count(20, 20), KRK: Count(20, 20)}) == (WHOLE,)
-    assert declare({WAW: Count(20, 20), KRK: Count(20, 20), GDN: Count(400, 0)}) == (KRK, WAW)
-    assert declare({WAW: Count(20, 3), KRK: Count(20, 3)}) == ()
-    assert declare({("acme", str(n)): Count(1, 1) for n in range(6)}) == (WHOLE,)
-    assert declare({WAW: Count(5, 5)}) == ()
-    assert declare({}) == ()
+    assert declared({WAW: Count(20, 20), KRK: Count(20, 0)}) == (WAW,)
+    assert declared({WAW: Count(20, 20), KRK: Count(80, 1)}) == (WAW,)
+    assert declared({WAW: Count(20, 20), KRK: Count(20, 20)}) == (WHOLE,)
+    assert declared({WAW: Count(20, 20), KRK: Count(20, 20), GDN: Count(400, 0)}) == (KRK, WAW)
+    assert declared({WAW: Count(20, 3), KRK: Count(20, 3)}) == ()
+    assert declared({("acme", str(n)): Count(1, 1) for n in range(6)}) == (WHOLE,)
+    assert declared({WAW: Count(5, 5)}) == ()
+    assert declared({}) == ()
+
+
+def test_a_site_is_counted_with_its_hosts_of_other_collectors_and_a_collector_with_its_own() -> None:
+    assert declare({WAW: Count(10, 3)}, {WAW: Count(30, 9)}) == (WAW,)
+    assert declare({WAW: Count(10, 7)}, {WAW: Count(90, 7)}) == ()
+    assert declare({WAW: Count(10, 0)}, {WAW: Count(10, 0), KRK: Count(10, 10)}) == ()
+    assert declare({WAW: Count(5, 5), KRK: Count(5, 5)}, {WAW: Count(90, 9), KRK: Count(90, 9)}) == (WHOLE,)
 
 
 def test_it_is_over_when_the_rest_is_back() -> None:
@@ -54,4 +66,4 @@ def test_after_our_start_a_large_rest_is_an_outage_still_and_a_small_one_straggl
 @given(st.dictionaries(st.sampled_from([WAW, KRK, GDN]), st.integers(0, 50).map(lambda n: Count(50, n))))
 def test_five_alone_are_never_an_outage(sites: dict[Scope, Count]) -> None:
     if sum(count.silent for count in sites.values()) <= 5:
-        assert declare(sites) == ()
+        assert declared(sites) == ()
