@@ -184,7 +184,7 @@ class Shadow:
         return held
 
     def work(self, now: float, until: float) -> Looked:
-        """Looks, one rule after the other, up to the timer's `until`; what that settled."""
+        """Looks, one after the other, up to the timer's `until`; what that settled."""
         episodes: list[Episode] = []
         waiting: list[Waiting] = []
         pasts: list[Past] = []
@@ -257,7 +257,7 @@ class Shadow:
         if not (waited or not open_ or through - cohort.lookback.through >= CHUNK):
             return False
         cohort.begun, cohort.since = True, now
-        # In short pieces: one rule is looked at without a pause, and the present must not wait for it.
+        # In short pieces: what a rule needs of one is worked out without a pause, and the present must not wait for it.
         cohort.through = max(min(through, cohort.lookback.through + CHUNK), cohort.lookback.through)
         cohort.sweep = cohort.lookback.sweep(cohort.head.select, cohort.through, cohort.head.set)
         return True

@@ -8,10 +8,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from collector.alerts.alert import Alert, AlertState, EventKind
 from collector.head import Select
 from collector.labels import Labels
-from collector.promql import EvaluationError, PlanError, Result, evaluate_steps
+from collector.promql import EvaluationError, PlanError, Result, Vector, evaluate_steps
 from collector.promql.nodes import Call, Range
 from collector.promql.survey import nodes
 from collector.rules.alerting import Context, State, source_labels, step
@@ -26,6 +28,7 @@ COARSEST = 60.0  # seconds between two looks at the past
 MOST_STEPS = 2000  # of one rule in one sweep
 MOST_EPISODES = 50  # of one host
 MOST_KEYS = 100_000
+_EARLY = 0.001  # seconds: when `for` is over is the step's to say, not this sum's
 Record = Callable[[Sequence[Labels], Sequence[float], float], None]
 
 # A rule that cannot be judged on the past has no past: its alerts begin at the live edge.
@@ -66,6 +69,31 @@ class _Looking:
     state: State = field(default_factory=State)
     seeds: list[Alert] = field(default_factory=list)  # held before the gap, taken in when their time comes
     written: Written = field(default_factory=dict)
+    last: Vector | None = None  # what the last step saw, if all that is held matched it
+    turn_at: float = -math.inf  # before it the same matches change nothing but times and values
+    passed: tuple[float, Result] | None = None  # the newest look that changed nothing else, still to be taken in
+
+    def steady(self, result: Result, at: float) -> bool:
+        """Whether the step at `at` can be left to a later one: the same series match, and nothing is due."""
+        last, seen = self.last, result.vector
+        if last is None or at >= self.turn_at or seen.frame is not last.frame or len(seen) != len(last):
+            return False
+        return np.array_equal(seen.rows, last.rows) and not np.isnan(seen.values).any()
+
+    def note(self, vector: Vector) -> None:
+        """After a step: until when the same again is nothing new."""
+        held = self.state.alerts.values()
+        plain = all(a.unknown_since is None and a.keep_since is None for a in held) and self.named
+        self.last = vector if plain and len(held) == len(vector) > 0 and not np.isnan(vector.values).any() else None
+        waits = self.rule.for_seconds if isinstance(self.rule, AlertRule) else 0.0
+        begun = (a.active_since + waits for a in held if a.state is AlertState.PENDING)
+        self.turn_at = min(begun, default=math.inf) - _EARLY
+
+    @property
+    def named(self) -> bool:
+        """Whether an alert's name depends on its series alone, not on its value."""
+        labels = self.rule.labels.values() if isinstance(self.rule, AlertRule) else ()
+        return not any("{{" in text for text in (*self.context.group_labels.values(), *labels))
 
 
 def pace(rule: Rule) -> float:
@@ -121,12 +149,12 @@ class Lookback:
                 looking.seeds.append(replace(alert, unknown_since=None))
 
     def sweep(self, select: Select, through: float, record: Record) -> Iterator[list[Episode]]:
-        """Goes on to `through`, one rule each time it is asked; what was missed."""
+        """Goes on to `through`, one look of one rule each time it is asked; what was missed."""
         for looking in self._rules:
             try:
-                yield self._go(looking, select, through, record)
+                yield from self._go(looking, select, through, record)
             except _FAILURES:
-                yield []
+                looking.last = looking.passed = None
             looking.next_at = max(looking.next_at, _after(through, looking.every))
         self.through = through
 
@@ -134,21 +162,21 @@ class Lookback:
         """The host has come through: what is true of it, and nothing of it stays."""
         alive: list[Alert] = []
         for looking in self._rules:
+            self._catch_up(looking)
             looking.seeds = [alert for alert in looking.seeds if alert.labels.get("instance") != instance]
             mine = {k: a for k, a in looking.state.alerts.items() if a.labels.get("instance") == instance}
             if mine:
                 alive += (_worded(looking, alert) for key, alert in mine.items() if key not in self._ticketed)
                 kept = {k: a for k, a in looking.state.alerts.items() if k not in mine}
-                looking.state = replace(looking.state, alerts=kept)
+                looking.state, looking.last = replace(looking.state, alerts=kept), None
                 self._ticketed -= mine.keys()
         self._told.pop(instance, None)
         return Outcome(tuple(alive), self._ended.pop(instance, {}))
 
-    def _go(self, looking: _Looking, select: Select, through: float, record: Record) -> list[Episode]:
+    def _go(self, looking: _Looking, select: Select, through: float, record: Record) -> Iterator[list[Episode]]:
         start = max(looking.next_at, _after(through - MOST_STEPS * looking.every, looking.every))
         if start > through:
-            return []
-        found: list[Episode] = []
+            return
         offset = looking.group.query_offset
         steps = evaluate_steps(looking.rule.plan, bounded(select), start - offset, through - offset, looking.every)
         if isinstance(looking.rule, RecordRule):
@@ -158,17 +186,34 @@ class Lookback:
             looking.next_at = at + looking.every
             if isinstance(looking.rule, RecordRule):
                 _write(looking, looking.rule, result, seen_at, record)
+                yield []
             else:
-                found += self._step(looking, looking.rule, result, at)
-        return found
+                yield self._look(looking, looking.rule, result, at)
+        self._catch_up(looking)
+
+    def _look(self, looking: _Looking, rule: AlertRule, result: Result, at: float) -> list[Episode]:
+        due = any(_began(alert) <= at for alert in looking.seeds)
+        if not due and looking.steady(result, at):
+            looking.passed = (at, result)
+            return []
+        self._catch_up(looking)
+        self._take_in(looking, at)
+        return self._step(looking, rule, result, at)
+
+    def _catch_up(self, looking: _Looking) -> None:
+        """The looks that were passed over count now: of all of them only the newest leaves something behind."""
+        passed, looking.passed = looking.passed, None
+        if passed is not None and isinstance(looking.rule, AlertRule):
+            self._step(looking, looking.rule, passed[1], passed[0])
 
     def _step(self, looking: _Looking, rule: AlertRule, result: Result, at: float) -> list[Episode]:
-        self._take_in(looking, at)
         before = looking.state
-        if not before.alerts and not len(result.vector.labels):
+        if not before.alerts and not len(result.vector):
+            looking.last = None
             return []
         taken = step(rule, before, result, at, looking.context)
         looking.state = taken.state
+        looking.note(result.vector)
         for key in taken.changes.deletes:
             self._ended.setdefault(before.alerts[key].labels.get("instance"), {})[key] = at
         over = [before.alerts[e.key] for e in taken.changes.events if e.kind is EventKind.RECOVERED]
