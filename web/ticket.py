@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from collector.store import hosts, presence, search, tickets, users
 from collector.store.presence import Struck
 from collector.tickets.action import Action, Assign, Comment, Move, SetPriority, SetQueue, Take, allowed
+from collector.tickets.desk import OUTAGE_RULES
 from collector.tickets.errors import Conflict, Invalid, NotAllowed, NotFound
 from collector.tickets.query import Query, View
 from collector.tickets.ticket import Level, Status, Ticket
@@ -74,7 +75,7 @@ def show(number: str) -> str | AnyResponse:
 
 def _struck(ticket: Ticket) -> Sequence[Struck]:
     """The computers an outage's ticket is about; empty for every other one."""
-    if ticket.rule_name not in {"SiteSilent", "FleetSilent"}:
+    if ticket.rule_name not in OUTAGE_RULES:
         return ()
     labels, now = ticket.labels, parts().now()
     one_site = ticket.rule_name == "SiteSilent"

@@ -11,6 +11,7 @@ from collector.tickets.entry import EntryKind, TicketEvent
 from collector.tickets.ticket import Level, Status
 from web import show, words
 from web.translate import gettext as _
+from web.translate import ngettext
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,13 @@ def _again(facts: Facts, event: TicketEvent, unit: str) -> str:
 def _changed(facts: Facts, event: TicketEvent, unit: str) -> str:
     del facts, event, unit
     return _("the rule reports a changed fault")
+
+
+def _hosts(facts: Facts, event: TicketEvent, unit: str) -> str:
+    del event, unit
+    now, before = facts.real("to"), facts.real("from")
+    said = ngettext("%(num)s computer is away now", "%(num)s computers are away now", round(now or 0))
+    return said if before is None else _("%(now)s, before %(before)s", now=said, before=round(before))
 
 
 def _recovered(facts: Facts, event: TicketEvent, unit: str) -> str:
@@ -206,6 +214,7 @@ _SENTENCES: Mapping[EntryKind, Callable[[Facts, TicketEvent, str], str]] = Mappi
         EntryKind.OPENED: _opened,
         EntryKind.FIRED_AGAIN: _again,
         EntryKind.CHANGED: _changed,
+        EntryKind.HOSTS: _hosts,
         EntryKind.RECOVERED: _recovered,
         EntryKind.UNKNOWN: _unknown,
         EntryKind.KNOWN: _known,

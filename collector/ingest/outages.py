@@ -15,7 +15,7 @@ from collector.presence.states import OUTAGES, RESTARTED, SITE_OUTAGE, WIDE_OUTA
 from collector.presence.table import serverlike
 
 SERIES = "czuwak_outage_hosts"
-PAUSE = 15.0  # seconds between two numbers of one outage: a ticket is no counter
+PAUSE = 60.0  # seconds between two numbers of one outage: a ticket is no counter
 _HERE = (Presence.ONLINE, Presence.CATCHING_UP)
 
 Describe = Callable[[str, str, Mapping[Labels, float]], None]

@@ -24,6 +24,7 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
+OUTAGE_RULES = ("SiteSilent", "FleetSilent")  # their value is how many hosts are away
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,15 @@ def _changed(event: AlertEvent, ticket: Ticket, policy: Policy) -> Decision:
         return Nothing("says what the ticket says already")
     # A value inside the words may change at every evaluation: the ticket follows, its timeline tells only what matters.
     if told.labels == ticket.labels and told.priority == ticket.priority:
-        return Update(Change(ticket, told))
+        return Update(Change(ticket, told, _hosts(event, ticket)))
     return Update(Change(ticket, told, (Entry(EntryKind.CHANGED, data=_facts(event)), *_raised(ticket, told))))
+
+
+def _hosts(event: AlertEvent, ticket: Ticket) -> tuple[Entry, ...]:
+    """How an outage grows and shrinks is its story; the collector tells its number once a minute at most."""
+    if event.rule_name not in OUTAGE_RULES or event.value == ticket.value:
+        return ()
+    return (Entry(EntryKind.HOSTS, data={"from": ticket.value, "to": event.value}),)
 
 
 def _recovered(event: AlertEvent, ticket: Ticket) -> Decision:

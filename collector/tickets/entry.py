@@ -13,6 +13,7 @@ class EntryKind(StrEnum):
     OPENED = "opened"
     FIRED_AGAIN = "fired_again"
     CHANGED = "changed"
+    HOSTS = "hosts"
     RECOVERED = "recovered"
     UNKNOWN = "unknown"
     KNOWN = "known"

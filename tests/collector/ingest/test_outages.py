@@ -114,7 +114,7 @@ def test_a_site_spread_over_two_collectors_has_one_outage(house: House) -> None:
     pair = Pair(house, 4, 4)
     gone, here = [*pair.hosts[0], *pair.hosts[1][:3]], pair.hosts[1][3:]
     pair.away(*gone)
-    pair.wait(112, here)  # a number that grows is told every quarter of a minute
+    pair.wait(155, here)  # a number that grows is told once a minute
     assert pair.states() == [["unknown"] * 4, ["unknown"] * 3 + ["online"]]
     assert pair.told() == [7.0, 7.0]
     site = Labels.of(company="acme", site="krk", scope="site", __name__=OUTAGE)
@@ -128,7 +128,7 @@ def test_when_it_is_over_it_is_over_for_both_and_who_stays_away_is_told_alone(ho
     pair = Pair(house, 4, 4)
     everybody = [*pair.hosts[0], *pair.hosts[1]]
     pair.away(*everybody)
-    pair.wait(112)
+    pair.wait(155)
     assert pair.told() == [8.0, 8.0]
     for identity in pair.hosts[0]:
         pair.desks[0].again(identity)

@@ -5,8 +5,8 @@ import pytest
 
 from collector.alerts.alert import AlertEvent, EventKind, Evidence
 from collector.labels import Labels
-from collector.tickets.desk import Close as Settled
 from collector.tickets.desk import (
+    OUTAGE_RULES,
     CloseGone,
     Decision,
     MarkKnown,
@@ -21,6 +21,7 @@ from collector.tickets.desk import (
     decide,
     settle,
 )
+from collector.tickets.desk import Close as Settled
 from collector.tickets.entry import Change, EntryKind
 from collector.tickets.priority import Level, Priority
 from collector.tickets.ticket import Kind, Source, Status, Ticket
@@ -110,6 +111,16 @@ def test_hostile_words_are_cut_and_cleaned() -> None:
     assert len(decision.new.description) == 10_000
     assert len(decision.new.queue) == 200
     assert "\0" not in decision.new.title
+
+
+@pytest.mark.parametrize("rule", OUTAGE_RULES)
+def test_the_number_of_an_outage_is_followed_on_the_timeline(rule: str) -> None:
+    seven = replace(TICKET, rule_name=rule, value=7.0)
+    grown = replace(event(EventKind.CHANGED, value=12.0, summary="hosts away: 12"), rule_name=rule)
+    (entry,) = change(decide(grown, seven, None, episode=1)).entries
+    assert (entry.kind, entry.data) == (EntryKind.HOSTS, {"from": 7.0, "to": 12.0})
+    reworded = replace(event(EventKind.CHANGED, value=7.0, summary="other words"), rule_name=rule)
+    assert kinds(decide(reworded, seven, None, episode=1)) == []
 
 
 def test_the_same_episode_told_twice_changes_nothing() -> None:
