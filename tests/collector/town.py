@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from collector.alerts.alert import AlertState
 from collector.head import Head
@@ -34,6 +35,35 @@ groups:
 """
 
 
+def enrol(conn: Connection, host_id: str, name: str) -> None:
+    """A server of Acme in Warsaw."""
+    add_host(
+        conn,
+        host_id=host_id,
+        company="acme",
+        site="waw",
+        class_="server",
+        name=name,
+        enrollment_id=f"e-{host_id}",
+        key_hash="key",
+        serial=f"serial-{host_id}",
+        certificate_pem="PEM",
+        not_after=9e9,
+        at=10.0,
+    )
+
+
+def opened(conn: Connection, host_id: str, collector: str, at: float = 20.0) -> int:
+    """The generation of a new session of a host at a collector (by id)."""
+    return hosts.open_session(conn, host_id, at=at, facts={}, version="1", fingerprint="f", collector=collector)
+
+
+def age(conn: Connection, collector: str, seconds: float) -> None:
+    """A collector was last seen so much longer ago."""
+    c = t.collector.c
+    conn.execute(sa.update(t.collector).where(c.id == collector).values(seen_at=c.seen_at - seconds))
+
+
 class Site:
     """One collector: custody, schedule and head over the shared database."""
 
@@ -50,9 +80,7 @@ class Site:
     def connect(self, host: str, at: float) -> int:
         """The host's agent opens a stream here."""
         with self.store.write() as conn:
-            gen = hosts.open_session(
-                conn, host, at=at, facts={}, version="1", fingerprint="f", collector=self.custody.collector
-            )
+            gen = opened(conn, host, self.custody.collector, at)
             alerts = alerts_by_instance(conn, (host,))
         self.custody.hold(self.schedule, at, host, host, gen, alerts)
         return gen
@@ -83,31 +111,15 @@ class Town:
         self.store = store
         with store.write() as conn:
             for name in ("pc1", "pc2"):
-                add_host(
-                    conn,
-                    host_id=name,
-                    company="acme",
-                    site="waw",
-                    class_="server",
-                    name=name,
-                    enrollment_id=f"e-{name}",
-                    key_hash="key",
-                    serial=f"serial-{name}",
-                    certificate_pem="PEM",
-                    not_after=9e9,
-                    at=10.0,
-                )
+                enrol(conn, name, name)
 
     def site(self, name: str, rules: str = RULES, at: float = 1000.0) -> Site:
         return Site(self.store, name, rules, at)
 
     def silence(self, site: Site) -> None:
         """A collector has not been seen for too long, by the database's clock."""
-        c = t.collector.c
         with self.store.write() as conn:
-            conn.execute(
-                sa.update(t.collector).where(c.id == site.custody.collector).values(seen_at=c.seen_at - DEAD_AFTER - 1)
-            )
+            age(conn, site.custody.collector, DEAD_AFTER + 1)
 
     def rows(self) -> dict[str, list[Any]]:
         """All that alerts and tickets have written."""

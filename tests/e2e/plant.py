@@ -85,15 +85,15 @@ class Plant:
         process.wait(20)
 
     def enrol(self, name: str, **agent: str) -> None:
-        """Enrol and start an agent under `name`; extra lines of its configuration by section."""
+        """Enrol and start an agent under `name`; lines of its configuration by section, `collector` instead of ours."""
         folder = self.folder / name
         folder.mkdir()
         join = json.loads(self.command("token", "create", "--config", str(self.config), "--json", "--class", "server"))
         (folder / "join").write_text(join["token"])
-        sections = "".join(f"[{section}]\n{lines}\n" for section, lines in agent.items())
+        said = {"collector": f'address = "127.0.0.1:{self.ports["ingest"]}"'} | agent
+        sections = "".join(f"[{section}]\n{lines}\n" for section, lines in said.items())
         (folder / "agent.toml").write_text(
             f'interval = 1\n[agent]\nstate_dir = "{folder}/state"\n'
-            f'[collector]\naddress = "127.0.0.1:{self.ports["ingest"]}"\n'
             f'[identity]\ndir = "{folder}/identity"\n'
             f'[exposition]\nlisten = "127.0.0.1:{self.ports["page"]}"\n{sections}'
         )

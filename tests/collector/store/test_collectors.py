@@ -6,33 +6,7 @@ from sqlalchemy.engine import Connection
 
 from collector.store import Store, clock, collectors, hosts, leases
 from collector.store import tables as t
-from collector.store.enrollments import add_host
-
-
-def enrol(conn: Connection, host_id: str, name: str) -> None:
-    add_host(
-        conn,
-        host_id=host_id,
-        company="acme",
-        site="waw",
-        class_="server",
-        name=name,
-        enrollment_id=f"e-{host_id}",
-        key_hash="key",
-        serial=f"serial-{host_id}",
-        certificate_pem="PEM",
-        not_after=9e9,
-        at=10.0,
-    )
-
-
-def opened(conn: Connection, host_id: str, collector: str) -> int:
-    return hosts.open_session(conn, host_id, at=20.0, facts={}, version="1", fingerprint="f", collector=collector)
-
-
-def age(conn: Connection, collector: str, seconds: float) -> None:
-    c = t.collector.c
-    conn.execute(sa.update(t.collector).where(c.id == collector).values(seen_at=c.seen_at - seconds))
+from tests.collector.town import age, enrol, opened
 
 
 def living(conn: Connection) -> set[str]:
