@@ -72,7 +72,7 @@ def test_a_transaction_that_a_deadlock_ended_is_run_again(raced: Store, caplog: 
             lock(conn, made.id)
             conn.commit()
             result()
-    assert again(caplog) == 1
+    assert again(caplog) >= 1  # more where it takes the ticket again before the other wakes
     with raced.read() as conn:
         assert [e.kind for e in tickets.timeline(conn, made.id)] == [EntryKind.OPENED, EntryKind.NOTE]
         assert tickets.queue_version(conn, None) == 3
