@@ -106,6 +106,7 @@ class Link:
                 size = message.ByteSize()
                 self.taken += size
                 self.feed(Said(message, size))
+                del message  # until the next one comes, each of a fleet would keep a batch's memory
                 while self._outbox.qsize() > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
                     await asyncio.sleep(_PAUSE)
         except grpc.RpcError as error:

@@ -67,12 +67,18 @@ class Identity:
         }
 
     def shared(self) -> Labels:
-        """The same as a label set."""
-        return Labels.of(self.labels())
+        """The same as a label set; its pairs are those of all the host's series."""
+        return _shared(self)
 
     def series(self, name: str, **labels: str) -> Labels:
         """One stamped series of the collector's own about this host."""
-        return Labels.of({**labels, **self.labels(), NAME: name})
+        own = Labels.of({**labels, NAME: name})
+        return Labels(tuple(sorted((*own.pairs, *self.shared().pairs))))
+
+
+@lru_cache(maxsize=1 << 15)
+def _shared(identity: Identity) -> Labels:
+    return Labels.of(identity.labels())
 
 
 def check(schema: pb.Schema) -> bytes:
