@@ -9,6 +9,8 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from collector.ingest import admission
+from collector.ingest.peer import Peer
 from collector.ingest.process import Ingest
 from collector.store import certificates, hosts, machines
 from czuwak.v1 import ingest_pb2 as pb
@@ -166,6 +168,35 @@ def test_the_old_certificate_ends_with_the_first_stream_of_the_new_one(house: Ho
                 await agent.greet()
 
     asyncio.run(main())
+
+
+def test_a_herd_is_admitted_and_opened_as_if_each_came_alone(shared_house: House, wire: Wire) -> None:
+    house = shared_house
+    names = ("pc1", "copy", "gone", "waits")
+    ids = {name: house.enroll(name, approval=name == "waits") for name in names}
+    peers = {name: Peer(one[0], serial(one[1])) for name, one in ids.items()}
+    with house.store.write() as conn:
+        hosts.open_session(conn, ids["copy"][0], at=1.0, facts={}, version="1", fingerprint="board-1")
+        hosts.revoke(conn, ids["gone"][0], 2.0)
+    stranger = Peer(ids["pc1"][0], "abc")
+    let_in = admission.admitted(house.store, [*peers.values(), stranger])
+    assert [one.reason if isinstance(one, admission.Refusal) else one.name for one in let_in] == [
+        *("pc1", "copy", "revoked", "approval"),
+        "revoked",
+    ]
+    said = [(peers["pc1"], hello(wire)), (peers["copy"], hello(wire, "board-2")), (peers["gone"], hello(wire))]
+    opened = admission.open_sessions(house.store, [*said, (peers["pc1"], hello(wire, boot="b2"))], 3.0, collector="c")
+    assert [(one.gen, one.foreign, one.first) for one in opened] == [
+        *((1, False, False), (0, True, True), (0, False, False)),
+        (2, False, False),
+    ]
+    with house.store.read() as conn:
+        kept = hosts.host(conn, ids["pc1"][0], None)
+    assert kept is not None
+    assert (kept.session_gen, kept.boot_id, kept.machine_fingerprint, kept.collector_id, kept.last_seen) == (
+        *(2, "b2", "board-1"),
+        *("c", 3.0),
+    )
 
 
 def test_a_certificate_we_did_not_issue_is_refused_whoever_signed_it(house: House) -> None:

@@ -59,3 +59,27 @@ def test_who_has_gone_does_not_disturb_the_others() -> None:
         return await stays
 
     assert asyncio.run(scenario()) == 4
+
+
+def test_who_has_gone_is_not_worked_for() -> None:
+    async def scenario() -> list[list[int]]:
+        desk = Desk()
+        together = Together(desk.work, desk.run)
+        gone, stays = (asyncio.create_task(together.ask(n)) for n in (1, 2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await stays
+        return desk.batches
+
+    assert asyncio.run(scenario()) == [[2]]
+
+
+def test_where_no_question_is_to_blame_all_hear_of_the_error_at_once() -> None:
+    async def scenario() -> tuple[list[int | BaseException], list[list[int]]]:
+        desk = Desk()
+        together = Together(desk.work, desk.run, alone=False)
+        return await asyncio.gather(*(together.ask(n) for n in (1, -1)), return_exceptions=True), desk.batches
+
+    told, batches = asyncio.run(scenario())
+    assert [type(each) for each in told] == [StoreError, StoreError]
+    assert batches == [[1, -1]]
