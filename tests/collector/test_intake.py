@@ -1,69 +1,19 @@
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from math import nan
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind, Evidence
-from collector.intake import ATTEMPTS, Actor, Conflict, Intake, Invalid, NotAllowed, NotFound, Policy
-from collector.labels import Labels, dedup_key
+from collector.alerts.alert import AlertChanges, AlertState, EventKind, Evidence
+from collector.intake import Actor, Conflict, Intake, Invalid, NotAllowed, NotFound, Policy
+from collector.labels import Labels
 from collector.store import Store, StoreError, alerts, enrollments, hosts, tables, tickets, users
 from collector.tickets.action import Action, Assign, Comment, Move, Take
 from collector.tickets.entry import EntryKind
-from collector.tickets.ticket import NewTicket, Priority, Status, Ticket
-
-LABELS = Labels.of(alertname="DiskFull", instance="srv-1", company="acme", severity="warning")
-KEY = dedup_key("acme", "rules", LABELS)
-OTHER = LABELS.with_({"instance": "srv-2"})
-JAN = Actor(None, "Jan")
-
-
-def event(kind: EventKind, at: float, *, started: float, labels: Labels = LABELS, value: float = 93.0) -> AlertEvent:
-    return AlertEvent(
-        kind=kind,
-        source="rules",
-        key=dedup_key("acme", "rules", labels),
-        labels=labels,
-        annotations={"summary": "Disk is full"},
-        value=value,
-        at=at,
-        started_at=started,
-        rule="uid",
-        rule_name="DiskFull",
-    )
-
-
-def alert(started: float, *, labels: Labels = LABELS, state: AlertState = AlertState.FIRING) -> Alert:
-    return Alert(dedup_key("acme", "rules", labels), "uid", labels, state, started, started, 93.0)
-
-
-def fire(intake: Intake, at: float, started: float | None = None, labels: Labels = LABELS) -> Sequence[Alert]:
-    began = at if started is None else started
-    fired = event(EventKind.FIRED, at, started=began, labels=labels)
-    return intake.alerts(AlertChanges((alert(began, labels=labels),), (), (fired,)), at)
-
-
-def tell(intake: Intake, kind: EventKind, at: float, started: float, labels: Labels = LABELS) -> None:
-    over = kind in {EventKind.RECOVERED, EventKind.GONE}
-    deletes = (dedup_key("acme", "rules", labels),) if over else ()
-    intake.alerts(AlertChanges((), deletes, (event(kind, at, started=started, labels=labels, value=40.0),)), at)
-
-
-def all_tickets(store: Store) -> list[Ticket]:
-    with store.read() as conn:
-        ids = conn.scalars(sa.select(tables.ticket.c.id).order_by(tables.ticket.c.id)).all()
-        found = [tickets.find(conn, i, None) for i in ids]
-    return [t for t in found if t]
-
-
-def kinds(store: Store, ticket_id: int = 1) -> list[EntryKind]:
-    with store.read() as conn:
-        return [e.kind for e in tickets.timeline(conn, ticket_id)]
+from collector.tickets.ticket import NewTicket, Priority, Status
+from tests.collector.firing import JAN, KEY, LABELS, alert, all_tickets, event, fire, kinds, tell
 
 
 @pytest.fixture
@@ -286,65 +236,6 @@ def test_several_events_of_one_alert_are_heard_in_order(store: Store, intake: In
     assert len(kinds(store)) == 7
 
 
-@pytest.mark.parametrize("statement", range(1, 14))
-def test_a_crash_at_any_statement_leaves_nothing_and_the_retry_everything(
-    sqlite_store: Callable[[], Store], statement: int
-) -> None:
-    store = sqlite_store()
-    intake = Intake(store)
-    fire(intake, 1.0, labels=OTHER)
-    before = all_tickets(store)
-    with breaking(store, statement) as broke:
-        try:
-            fire(intake, 100.0)
-        except StoreError:
-            assert all_tickets(store) == before
-            with store.read() as conn:
-                assert len(alerts.load_alerts(conn)) == 1
-    fire(intake, 101.0, 100.0)
-    assert [t.dedup_key for t in all_tickets(store)] == [dedup_key("acme", "rules", OTHER), KEY]
-    assert kinds(store, 2) == [EntryKind.OPENED]
-    assert broke() or statement > 10
-
-
-@contextmanager
-def breaking(store: Store, number: int) -> Iterator[Callable[[], bool]]:
-    """The engine fails at one statement of the next transactions, as a lost server would; says if it did."""
-    left = [number]
-
-    def fail(_conn: Connection, *_rest: object) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise sa.exc.OperationalError("x", {}, OSError("the server is gone"))
-
-    engine = store._engine
-    sa.event.listen(engine, "before_cursor_execute", fail)
-    yield lambda: left[0] <= 0
-    sa.event.remove(engine, "before_cursor_execute", fail)
-
-
-def test_a_lost_race_is_run_again_five_times_at_most(sqlite_store: Callable[[], Store]) -> None:
-    class Losing:
-        def __init__(self, store: Store, times: int) -> None:
-            self.store, self.times, self.calls = store, times, 0
-
-        @contextmanager
-        def write(self) -> Iterator[Connection]:
-            self.calls += 1
-            if self.calls <= self.times:
-                raise StoreError("lost", again=True)
-            with self.store.write() as conn:
-                yield conn
-
-    store = Losing(sqlite_store(), ATTEMPTS - 1)
-    fire(Intake(store), 1.0)  # type: ignore[arg-type]
-    assert store.calls == ATTEMPTS
-    store = Losing(sqlite_store(), ATTEMPTS)
-    with pytest.raises(StoreError):
-        fire(Intake(store), 1.0)  # type: ignore[arg-type]
-    assert store.calls == ATTEMPTS
-
-
 def test_a_person_opens_a_ticket_once_per_key(store: Store, intake: Intake, anna: Actor) -> None:
     new = NewTicket("acme", "No mail", requester="Jan")
     first = intake.open_by_person(new, anna, 1.0, idempotency_key="a")
@@ -434,71 +325,3 @@ def test_every_change_moves_the_queues_version(store: Store, intake: Intake, ann
     fire(intake, 5.0, 1.0)
     intake.act("1", [], anna, 5.0)
     assert version() == 4
-
-
-def test_four_collectors_firing_the_same_alerts_open_each_ticket_once(store: Store) -> None:
-    labels = [LABELS.with_({"instance": f"srv-{i}"}) for i in range(200)]
-    start = threading.Barrier(4)
-    errors: list[BaseException] = []
-
-    def work(number: int) -> None:
-        intake = Intake(store)
-        start.wait()
-        mine = labels[number * 50 :] + labels[: number * 50]
-        try:
-            for i in range(0, 200, 10):
-                fired = tuple(event(EventKind.FIRED, 2.0, started=1.0, labels=x) for x in mine[i : i + 10])
-                changes = AlertChanges(tuple(alert(1.0, labels=x) for x in mine[i : i + 10]), (), fired)
-                told = insist(partial(intake.alerts, changes, 2.0))
-                assert [a.episode for a in told] == [1] * 10
-        except BaseException as error:
-            errors.append(error)
-            raise
-
-    run(*(lambda n=n: work(n) for n in range(4)))
-    assert errors == []
-    found = all_tickets(store)
-    assert sorted(str(t.dedup_key) for t in found) == sorted(dedup_key("acme", "rules", x) for x in labels)
-    assert {(t.occurrences, t.episode, t.version) for t in found} == {(1, 1, 1)}
-
-
-def insist(call: Callable[[], Sequence[Alert]]) -> Sequence[Alert]:
-    """As the rules' thread does: a lock that was not had in time is asked for again with the same changes."""
-    for _ in range(5):
-        try:
-            return call()
-        except StoreError as error:
-            if not error.retryable:
-                raise
-    return call()
-
-
-def test_a_person_closing_while_it_fires_again_leaves_one_consistent_ticket(store: Store, anna: Actor) -> None:
-    intake = Intake(store)
-    fire(intake, 1.0)
-    results: list[object] = []
-
-    def close() -> None:
-        for i in range(20):
-            try:
-                results.append(intake.act("1", [Move(Status.CLOSED)], anna, 100.0 + i))
-            except NotAllowed as error:
-                results.append(error)
-
-    def again() -> None:
-        for i in range(20):
-            fire(intake, 100.0 + i)
-
-    run(close, again)
-    assert len(results) == 20
-    (ticket,) = all_tickets(store)
-    assert (ticket.episode, ticket.occurrences) == (21, 21)
-    assert (ticket.closed_at is None) == (ticket.status is not Status.CLOSED)
-
-
-def run(*work: Callable[[], None]) -> None:
-    threads = [threading.Thread(target=w) for w in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
