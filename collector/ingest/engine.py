@@ -69,6 +69,7 @@ class _State:
     hosts: dict[str, _HostState] = field(default_factory=dict)
     online: set[str] = field(default_factory=set)  # instances with fresh samples
     waiting: list[Waiting] = field(default_factory=list)
+    looked: list[Waiting] = field(default_factory=list)  # the same of a backlog: their age is the look's, not a lag
     owed: list[AlertChanges] = field(default_factory=list)  # of a reload, to commit before anything else
     trouble: dict[str, str] = field(default_factory=dict)  # work -> what it said when it failed
 
@@ -126,11 +127,9 @@ class Engine(threading.Thread):
     @property
     def load(self) -> Load:
         """What is before it; read from another thread it may be a moment old."""
-        waiting = self._state.waiting[:1]
-        lag = (
-            max(0.0, self._clock() - waiting[0].since) if waiting and not self._state.trouble.get("evaluation") else 0.0
-        )
-        return Load(len(self._inbox), MAX_INBOX, lag)
+        waiting = () if self._state.trouble.get("evaluation") else self._state.waiting[:1]
+        late = max((self._clock() - one.since - self._tick for one in waiting), default=0.0)  # one tick all wait
+        return Load(len(self._inbox), MAX_INBOX, max(0.0, late))
 
     def append(self, host: str, instance: str, interval: float, batch: Append, acked: Acked) -> None:
         """Takes one batch; `acked` is called in this thread once its evaluation has committed."""
@@ -233,14 +232,15 @@ class Engine(threading.Thread):
 
     def _evaluate(self, at: float) -> None:
         self._times.last = at
-        held, self._state.waiting = self._state.waiting, []
+        held, looked = self._state.waiting, self._state.looked
+        self._state.waiting, self._state.looked = [], []
         with self._metrics.evaluation.time():
             done = self._guarded("evaluation", partial(self._judge, at))
         if not done:
-            self._state.waiting = held[-MAX_WAITING:]
+            self._state.waiting, self._state.looked = held[-MAX_WAITING:], looked[-MAX_WAITING:]
             return
         marks: dict[Acked, list[Mark]] = {}
-        for one in held:
+        for one in (*held, *looked):
             marks.setdefault(one.acked, []).append(one.mark)
             self._metrics.ack_lag.observe(max(0.0, at - one.since))
         for acked, batch in marks.items():
@@ -350,7 +350,7 @@ class Engine(threading.Thread):
             self._state.online.discard(state.instance)
         self._head.remove(host)
         self._head.remove(_OWN + host)
-        self._state.waiting += self._hindsight.shadow.forget(host)
+        self._state.looked += self._hindsight.shadow.forget(host)
 
     def _reload(self, groups: tuple[Group, ...], schedule: Schedule, at: float) -> None:
         self._head.retention = max(self._head.retention, retention_for(groups))
@@ -358,7 +358,7 @@ class Engine(threading.Thread):
             self._wants = demand.wants(groups)
             self._head.demand(self._wants, rest=self._rest)
         self._owe(schedule.replace(groups, at))
-        self._state.waiting += self._hindsight.reload(groups)
+        self._state.looked += self._hindsight.reload(groups)
 
     def _owe(self, changes: AlertChanges) -> None:
         if changes:
@@ -366,12 +366,12 @@ class Engine(threading.Thread):
 
     def _look_back(self, now: float) -> None:
         if not self._guarded("lookback", lambda: self._seen(self._hindsight.work(now, self._edge_of))):
-            self._state.waiting += self._hindsight.give_up()
+            self._state.looked += self._hindsight.give_up()
 
     def _seen(self, found: Found) -> None:
         for changes in found.changes:
             self._owe(changes)
-        self._state.waiting += found.waiting
+        self._state.looked += found.waiting
 
     def _edge_of(self, host: str) -> tuple[int, float]:
         """The session whose fresh sample rules have seen last, -1 none yet; and when its first one came."""
@@ -417,7 +417,7 @@ class Engine(threading.Thread):
         stats, m = self._head.stats, self._metrics
         own = sum(bool(state.own) for state in self._state.hosts.values())
         m.inbox.set(len(self._inbox))
-        m.waiting.set(len(self._state.waiting))
+        m.waiting.set(len(self._state.waiting) + len(self._state.looked))
         m.head_hosts.set(max(0, stats.hosts - own))
         m.head_series.set(stats.series)
         m.head_samples.set(stats.samples)

@@ -261,6 +261,10 @@ async def _listen(
     now: Callable[[], float],
     metrics: Metrics,
 ) -> Bound:
+    # First the door for our own: who finds the agents' port open may ask at once.
+    preview = Preview()  # its helper starts with the first typed expression
+    stack.callback(preview.close)
+    await _start_query(stack, settings.query_socket, QueryServicer(engine.call, metrics, now, preview))
     mutual = presented.credentials(mutual=True)
     agents = grpc.aio.server(options=service.OPTIONS)
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, agents)
@@ -274,9 +278,6 @@ async def _listen(
     plain = presented.credentials(mutual=False)
     services = enrollment_pb2.DESCRIPTOR.services_by_name
     enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
-    preview = Preview()  # its helper starts with the first typed expression
-    stack.callback(preview.close)
-    await _start_query(stack, settings.query_socket, QueryServicer(engine.call, metrics, now, preview))
     return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint)
 
 

@@ -265,6 +265,17 @@ def test_acks_of_a_backlog_wait_for_the_look_that_consumed_it(room: Room) -> Non
     assert len(room.missed) == 1
 
 
+def test_what_waited_for_a_look_is_no_sign_of_too_much_load(room: Room) -> None:
+    room.backlog("pc1", between(0, 0), 0.4)
+    room.turn(1.0)
+    room.turn(20.0)
+    room.at += 1.0
+    assert room.engine._state.looked
+    assert room.engine.load.lag == 0.0
+    room.turn()
+    assert room.acked["pc1"]
+
+
 def test_what_was_judged_before_a_restart_is_not_looked_at_again(room: Room) -> None:
     """The rewind brings the last half hour once more; the collector was away for 20 s of it."""
     room.backlog("pc1", between(NOW - 1500, NOW - 600), 0.5, judged=NOW - 20)
