@@ -261,8 +261,9 @@ class Attendance:
         """The agent's wall clock minus ours."""
         self._tell_one(host, "czuwak_host_clock_offset_seconds", seconds)
 
-    def certificate(self, host: str, end: float) -> None:
-        """When the certificate ends that the host's stream was opened with."""
+    def certificate(self, host: str, end: float, life: float) -> None:
+        """When the certificate ends that the host's stream was opened with, and the seconds it was made for."""
+        self._tell_one(host, "czuwak_host_certificate_life_seconds", life)
         self._tell_one(host, "czuwak_host_certificate_expiry_timestamp_seconds", end)
 
     def copied(self, host: str) -> None:

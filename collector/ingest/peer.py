@@ -10,11 +10,12 @@ from collector.ingest.ca import agent_of, serial_of
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An agent's certificate: whose it is, its serial in hex, when it ends."""
+    """An agent's certificate: whose it is, its serial in hex, when it ends, how many seconds it was made for."""
 
     agent_id: str
     serial: str
     not_after: float = 0.0
+    life: float = 0.0
 
 
 def peer_of(auth: Mapping[str, Iterable[bytes]]) -> Peer | None:
@@ -26,5 +27,6 @@ def peer_of(auth: Mapping[str, Iterable[bytes]]) -> Peer | None:
             return None
         agent_id = agent_of(certificate)
         end = certificate.not_valid_after_utc.timestamp()
-        return Peer(agent_id, serial_of(certificate), end) if agent_id else None
+        life = end - certificate.not_valid_before_utc.timestamp()
+        return Peer(agent_id, serial_of(certificate), end, life) if agent_id else None
     return None

@@ -307,7 +307,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._take_over(link)
         slept = told_by(hello, self._now()).suspended
         self._attendance.welcomed(link.session.identity, gen, opened.arrival, slept=slept)
-        self._attendance.certificate(link.peer.agent_id, link.peer.not_after)
+        self._attendance.certificate(link.peer.agent_id, link.peer.not_after, link.peer.life)
         link.feed(Granted(self._overload.credits(FIRST)))
         link.feed(Opened(gen))
         if self._overload.level is not Level.CALM:

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from collector.ingest import admission
@@ -261,6 +262,10 @@ def test_the_end_of_a_certificate_and_a_copy_are_series_of_the_host(house: House
             async with house.agent(ingest.bound, identity) as copy:
                 await refused_as_copy(copy, hello(wire, "board-2"))
             assert await own(ingest, "czuwak_host_certificate_expiry_timestamp_seconds") == known.not_after
+            life = await own(ingest, "czuwak_host_certificate_life_seconds")
+            assert (
+                life == known.not_after - x509.load_pem_x509_certificate(identity[1]).not_valid_before_utc.timestamp()
+            )
             assert await own(ingest, "czuwak_host_duplicate_identity") == 1.0
 
     asyncio.run(main())

@@ -41,6 +41,7 @@ czuwak_collector_host_series_refused gauge
 czuwak_collector_rule_failing gauge group rule
 czuwak_host_away_working_days gauge
 czuwak_host_certificate_expiry_timestamp_seconds gauge
+czuwak_host_certificate_life_seconds gauge
 czuwak_host_clock_offset_seconds gauge
 czuwak_host_duplicate_identity gauge
 czuwak_host_overdue gauge
