@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,16 @@ def _hours(value: Any, _: Path) -> str:
     return value
 
 
+def _days(value: Any, _: Path) -> str:
+    try:
+        for part in value.split(",") if value else ():
+            each = re.fullmatch(r"([0-9]{4}-)?([0-9]{2}-[0-9]{2})", part.strip())
+            date.fromisoformat(f"{each[1] or '2000-'}{each[2]}" if each else "")
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError('is not a list of days; write for example "12-25, 2027-03-29"') from None
+    return str(value)
+
+
 def _threads(value: Any, _: Path) -> int:
     if isinstance(value, bool) or not str(value).isdigit() or not 1 <= int(value) <= 64:
         raise ValueError("is not a number of threads from 1 to 64")
@@ -143,6 +154,7 @@ class PresenceConfig:
 
     kiosk_hours: str = _key("", _hours, 'when kiosks must be there, as "Mon-Fri 08:00-18:00"; empty: always')
     timezone: str = _key("Europe/Warsaw", _zone, "zone of these hours and of working days")
+    days_off: str = _key("", _days, 'public holidays, no working days: of each year or of one, as "12-25, 2027-03-29"')
 
 
 @dataclass(frozen=True, slots=True)

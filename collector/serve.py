@@ -133,6 +133,7 @@ def run_ingest(config: Config) -> int:
         offline_after=config.ingest.offline_after,
         kiosk_hours=hours.parse(config.presence.kiosk_hours, config.presence.timezone),
         timezone=config.presence.timezone,
+        days_off=hours.days_off(config.presence.days_off),
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )

@@ -419,7 +419,7 @@ class Attendance:
             return
         away = member.standing.presence in _AWAY
         since = max(member.standing.since, self._days_from)
-        days = working_days(since, at, self._policy.zone) if away else 0
+        days = working_days(since, at, self._policy.zone, self._policy.off) if away else 0
         if days != member.days:
             member.days = days
             self._tell_one(host, "czuwak_host_away_working_days", float(days))

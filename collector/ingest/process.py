@@ -34,7 +34,7 @@ from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.metrics import Metrics
 from collector.presence import Policy as PresencePolicy
-from collector.presence.hours import Hours
+from collector.presence.hours import NONE_OFF, DaysOff, Hours
 from collector.query.preview import Preview
 from collector.query.service import QueryServicer
 from collector.rules.errors import RuleFileError
@@ -78,6 +78,7 @@ class IngestSettings:
     start_grace: float = 60.0
     kiosk_hours: Hours = field(default_factory=Hours)
     timezone: str = "UTC"
+    days_off: DaysOff = NONE_OFF
     evaluation_interval: float = 1.0
     unknown_after: float = 90.0
     snapshot: Path | None = None
@@ -171,6 +172,7 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
             quiet=max(settings.offline_after / 2, 3 * settings.interval),
             kiosk=settings.kiosk_hours,
             zone=settings.timezone,
+            off=settings.days_off,
         )
         attendance = Attendance(
             store,

@@ -1,12 +1,14 @@
 """Hours in which a kiosk must be there, and working days a computer was not seen; pure, by the calendar of one zone."""
 
 import re
+from calendar import isleap
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([A-Za-z]{3})(?:-([A-Za-z]{3}))? (\d{2}):(\d{2})-(\d{2}):(\d{2})")
+_DAY_OFF = re.compile(r"([0-9]{4}-)?([0-9]{2}-[0-9]{2})")
 _WEEKEND = 5
 
 
@@ -60,8 +62,42 @@ def parse(text: str, zone: str = "UTC") -> Hours:
     return Hours(tuple(_span(part) for part in parts), zone)
 
 
-def working_days(since: float, at: float, zone: str) -> int:
-    """Whole days from Monday to Friday that lie between the day of `since` and the day of `at`."""
+@dataclass(frozen=True, slots=True)
+class DaysOff:
+    """Days on which nobody works, besides Saturday and Sunday: of each year (month, day), or of one."""
+
+    yearly: frozenset[tuple[int, int]] = frozenset()
+    once: frozenset[date] = frozenset()
+
+    def between(self, first: date, last: date) -> int:
+        """How many of them, from Monday to Friday, lie between two days."""
+        years = range(first.year, last.year + 1)
+        # The 29th of February is one in a leap year alone.
+        each = {date(y, m, d) for y in years for m, d in self.yearly if (m, d) != (2, 29) or isleap(y)}
+        return sum(first < day < last and day.weekday() < _WEEKEND for day in each | self.once)
+
+
+NONE_OFF = DaysOff()
+
+
+def days_off(text: str) -> DaysOff:
+    """`12-25, 2027-03-29`: a day of each year, or of one. Raises ValueError."""
+    yearly, once = set(), set()
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        match = _DAY_OFF.fullmatch(part)
+        try:
+            day = date.fromisoformat(f"{match[1] or '2000-'}{match[2]}" if match else "")
+        except ValueError:
+            raise ValueError(f'{part!r} is not a day; write for example "12-25" or "2027-03-29"') from None
+        if match and match[1]:
+            once.add(day)
+        else:
+            yearly.add((day.month, day.day))
+    return DaysOff(frozenset(yearly), frozenset(once))
+
+
+def working_days(since: float, at: float, zone: str, off: DaysOff = NONE_OFF) -> int:
+    """Whole days from Monday to Friday, but for days off, that lie between the day of `since` and the day of `at`."""
     if at <= since:
         return 0
     place = ZoneInfo(zone)
@@ -69,7 +105,7 @@ def working_days(since: float, at: float, zone: str) -> int:
     between = max(0, (last - first).days - 1)
     weeks, rest = divmod(between, 7)
     extra = sum((first.weekday() + 1 + n) % 7 < _WEEKEND for n in range(rest))
-    return weeks * 5 + extra
+    return weeks * 5 + extra - off.between(first, last)
 
 
 def _span(text: str) -> Span:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from collector.presence.hours import Hours
+from collector.presence.hours import NONE_OFF, DaysOff, Hours
 
 SITE_OUTAGE = "site outage"
 WIDE_OUTAGE = "wide outage"
@@ -46,6 +46,7 @@ class Policy:
     blind: float = 300.0  # our own trouble longer than this is worth a ticket
     kiosk: Hours = field(default_factory=Hours)  # when a kiosk must be there
     zone: str = "UTC"  # whose working days count
+    off: DaysOff = NONE_OFF  # which are none
     # A planned absence after which the host should be back, by class and reason. No row: it may stay away.
     planned: Mapping[tuple[str, str], float] = field(
         default_factory=lambda: {

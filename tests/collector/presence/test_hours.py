@@ -1,11 +1,11 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.presence.hours import Hours, parse, working_days
+from collector.presence.hours import Hours, days_off, parse, working_days
 
 WARSAW = "Europe/Warsaw"
 WORK = parse("Mon-Fri 08:00-18:00", WARSAW)
@@ -89,3 +89,23 @@ def test_working_days_are_the_days_counted_one_by_one(since: float, more: float)
     first, last = (datetime.fromtimestamp(t, zone).date() for t in (since, since + more))
     one_by_one = sum(datetime.fromordinal(day).weekday() < 5 for day in range(first.toordinal() + 1, last.toordinal()))
     assert working_days(since, since + more, WARSAW) == one_by_one
+
+
+def test_days_off_are_no_working_days() -> None:
+    off = days_off("12-25, 12-26, 01-01, 2027-03-29, 02-29")
+    # 2026: Christmas is a Friday, the 26th a Saturday; New Year is a Friday, Easter Monday of 2027 the 29th of March.
+    assert working_days(at("2026-12-21 10:00"), at("2026-12-29 10:00"), WARSAW, off) == 4
+    assert working_days(at("2026-12-21 10:00"), at("2027-01-05 10:00"), WARSAW, off) == 8
+    assert working_days(at("2027-03-25 10:00"), at("2027-03-31 10:00"), WARSAW, off) == 2
+    assert working_days(at("2028-03-28 10:00"), at("2028-03-31 10:00"), WARSAW, off) == 2
+    assert working_days(at("2026-12-25 10:00"), at("2026-12-25 11:00"), WARSAW, off) == 0
+
+
+@given(st.floats(1e9, 3e9), st.floats(0, 800 * 86400))
+def test_days_off_are_the_days_counted_one_by_one(since: float, more: float) -> None:
+    off, zone = days_off("12-25, 01-01, 02-29, 05-03, 2027-03-29"), ZoneInfo(WARSAW)
+    first, last = (datetime.fromtimestamp(t, zone).date() for t in (since, since + more))
+    days = (date.fromordinal(day) for day in range(first.toordinal() + 1, last.toordinal()))
+    named = {"12-25", "01-01", "02-29", "05-03"}
+    worked = [d for d in days if d.weekday() < 5 and d.isoformat()[5:] not in named and d != date(2027, 3, 29)]
+    assert working_days(since, since + more, WARSAW, off) == len(worked)
