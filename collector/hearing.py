@@ -10,6 +10,7 @@ from collector.alerts.alert import Alert, AlertChanges, AlertEvent, EventKind
 from collector.store import Connection, StoreError, hosts, settings, tickets
 from collector.store import alerts as alert_rows
 from collector.store.alerts import Episode
+from collector.store.hosts import Once
 from collector.store.ticket_writes import Opening, Told, change_tickets, open_tickets
 from collector.tickets import desk
 from collector.tickets.desk import Decision, Nothing, Open, Place, Policy
@@ -125,14 +126,12 @@ def _current(conn: Connection, event: AlertEvent, state: _Desk) -> bool:
 def _hear(conn: Connection, events: Sequence[AlertEvent], state: _Desk) -> None:
     """At most one event of each alert: read what they may touch, decide, write."""
     asked = [event for event in events if desk.wants_ticket(event)]
+    _enter(conn, (event for event in events if not desk.wants_ticket(event)), state)
     open_, ended = tickets.by_key(conn, (event.key for event in asked))
     opened: list[Opening] = []
     told: list[Told] = []
     done: list[tuple[str, str]] = []  # what the log says of which ticket
-    for event in events:
-        if not desk.wants_ticket(event):
-            _enter(conn, event, state)
-            continue
+    for event in asked:
         decision = _decide(event, open_.get(event.key), ended.get(event.key), state)
         if isinstance(decision, Nothing):
             continue
@@ -172,16 +171,16 @@ def _opening(decision: Open, event: AlertEvent, source_key: str, state: _Desk) -
     return Opening(new, state.companies[new.company], level, entry, event.source, source_key)
 
 
-def _enter(conn: Connection, event: AlertEvent, state: _Desk) -> None:
+def _enter(conn: Connection, events: Iterable[AlertEvent], state: _Desk) -> None:
     """A condition that opens no ticket is told once on its host's page; one of no host we know is only an alert."""
-    entry, place = desk.enter(event), state.places[event.key]
-    if isinstance(entry, Nothing) or place.host_id is None:
-        return
-    same = {"key": event.key, "episode": state.episodes[event.key].number}
-    if hosts.has_host_event(conn, place.host_id, entry.kind, event.started_at, same):
-        return
-    hosts.add_host_event(conn, place.host_id, event.at, entry.kind, {**same, **entry.detail})
-    _log.info("A condition went on its host's page.", extra={"action": f"host.{entry.kind}", "host": place.host})
+    lines: list[Once] = []
+    for event in events:
+        entry, place = desk.enter(event), state.places[event.key]
+        if not isinstance(entry, Nothing) and place.host_id is not None:
+            same = {"key": event.key, "episode": state.episodes[event.key].number}
+            lines.append(Once(place.host_id, event.at, entry.kind, event.started_at, same, entry.detail))
+    for line in hosts.add_once(conn, lines):
+        _log.info("A condition went on its host's page.", extra={"action": f"host.{line.kind}", "host": line.host_id})
 
 
 def _source_key(event: AlertEvent, episode: int) -> str:

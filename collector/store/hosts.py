@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.sql.dml import ReturningInsert
 
 from collector.store import tables as t
+from collector.store.bulk import Insert, insert_rows
 from collector.store.collectors import alive
 from collector.store.engine import plain
 from collector.store.errors import StoreError
@@ -71,6 +73,18 @@ class HostEvent:
     host_id: str
     at: float
     kind: str
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A line for a host's timeline, unless one of its kind, not older than `since`, has all of `same` in its detail."""
+
+    host_id: str
+    at: float
+    kind: str
+    since: float
+    same: Mapping[str, object]
     detail: Mapping[str, object]
 
 
@@ -354,12 +368,34 @@ def add_host_event(
     return int(conn.scalar(new.returning(t.host_event.c.id)) or 0)
 
 
-def has_host_event(conn: Connection, host_id: str, kind: str, since: float, same: Mapping[str, object]) -> bool:
-    """Whether a line of this kind, not older than `since`, has all of `same` in its detail."""
-    there = sa.select(t.host_event.c.detail).where(
-        t.host_event.c.host_id == host_id, t.host_event.c.at >= since, t.host_event.c.kind == kind
-    )
-    return any(same.items() <= detail.items() for detail in conn.scalars(there))
+def add_once(conn: Connection, lines: Sequence[Once]) -> list[Once]:
+    """Write those lines that are not there yet, each on its host's timeline; which they were."""
+    e = t.host_event.c
+    there: dict[tuple[str, str], list[tuple[float, Mapping[str, object]]]] = {}
+    ids, kinds = sorted({one.host_id for one in lines}), sorted({one.kind for one in lines})
+    for start in range(0, len(ids), 500):
+        since = min(one.since for one in lines)
+        some = (e.host_id.in_(ids[start : start + 500]), e.kind.in_(kinds), e.at >= since)
+        for row in conn.execute(sa.select(e.host_id, e.kind, e.at, e.detail).where(*some)):
+            there.setdefault((row.host_id, row.kind), []).append((row.at, row.detail))
+    new = [
+        one
+        for one in lines
+        if not any(
+            at >= one.since and one.same.items() <= detail.items()
+            for at, detail in there.get((one.host_id, one.kind), ())
+        )
+    ]
+    rows = [
+        {"host_id": one.host_id, "at": one.at, "kind": one.kind, "detail": plain({**one.same, **one.detail})}
+        for one in new
+    ]
+    insert_rows(conn, t.host_event, rows, _written)
+    return new
+
+
+def _written(new: Insert) -> ReturningInsert[Any]:
+    return new.returning(t.host_event.c.id)
 
 
 def host_events(conn: Connection, host_id: str, *, limit: int = 100) -> list[HostEvent]:

@@ -7,10 +7,11 @@ from sqlalchemy.engine import Connection
 from collector.alerts.alert import AlertChanges, AlertEvent, EventKind
 from collector.intake import Intake
 from collector.labels import Labels, dedup_key
-from collector.store import Store, StoreError, tables, tickets
+from collector.store import Store, StoreError, hosts, tables, tickets
 from collector.store.bulk import FEW, update_rows
 from collector.store.ticket_writes import Told, change_tickets
 from collector.tickets.entry import Change, Entry, EntryKind
+from tests.collector.town import enrol
 
 MANY = 3 * FEW
 
@@ -58,6 +59,22 @@ def test_a_storm_takes_no_more_statements_than_one_alert(store: Store) -> None:
     for at in (100.0, 200.0):  # opened, then fired again
         alone = told(store, fired(1, at))
         assert told(store, *(fired(n, at) for n in range(2, 2 + MANY))) == alone
+
+
+def test_a_storm_that_opens_no_ticket_is_on_each_hosts_page_once(store: Store) -> None:
+    with store.write() as conn:
+        for number in range(2 + MANY):
+            enrol(conn, f"h{number}", f"srv-{number}")
+    storm = [replace(fired(n, 100.0), labels=fired(n, 100.0).labels.with_({"ticket": "no"})) for n in range(2 + MANY)]
+    told(store, storm[0])
+    alone = told(store, storm[1])
+    assert told(store, *storm[2:]) == alone
+    told(store, *storm)
+    with store.read() as conn:
+        pages = [hosts.host_events(conn, f"h{number}") for number in range(2 + MANY)]
+    assert [[(e.kind, e.at, e.detail["key"]) for e in page] for page in pages] == [
+        [("condition", 100.0, event.key)] for event in storm
+    ]
 
 
 def test_one_ticket_that_is_not_as_it_was_keeps_all_from_being_written(store: Store) -> None:
