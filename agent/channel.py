@@ -37,6 +37,8 @@ def secure(target: str, *, ca: bytes, identity: Identity | None = None, server_n
         # Another stream must never share a broken connection of an earlier one.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", 1024 * 1024),
+        # Answers are a few bytes: no ping to measure the line with each.
+        ("grpc.http2.bdp_probe", 0),
     ]
     if server_name:
         options.append(("grpc.ssl_target_name_override", server_name))

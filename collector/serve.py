@@ -6,6 +6,7 @@ never share one.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -116,6 +117,7 @@ def policy(config: Config) -> Policy:
 def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
+    from collector.ingest.gathering import Gathering  # noqa: PLC0415 - as above
 
     raise_file_limit()
     opened(config).close()
@@ -137,8 +139,22 @@ def run_ingest(config: Config) -> int:
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )
-    asyncio.run(process.serve(settings, load_rules=lambda: load_rules(config), policy=policy(config)))
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Gathering())) as runner:
+        runner.run(
+            process.serve(
+                settings,
+                load_rules=lambda: load_rules(config),
+                policy=policy(config),
+                ready=lambda _: spare_garbage_collection(),
+            )
+        )
     return 0
+
+
+def spare_garbage_collection() -> None:
+    """Walk less often through what lives as long as the process: batches come and go and leave hardly a cycle."""
+    gc.freeze()  # modules, rules, hosts: what is there when agents are served
+    gc.set_threshold(50_000, 20, 20)
 
 
 def raise_file_limit() -> None:

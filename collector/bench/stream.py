@@ -22,6 +22,7 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_receive_message_length", 1 << 20),
 )
 _Call = grpc.aio.StreamStreamCall[pb.StreamRequest, pb.StreamResponse]

@@ -63,6 +63,8 @@ OPTIONS = (
     # What we say to an agent fits; the usual 16 KiB buffer of each connection is 120 MB for a fleet of 10,000.
     ("grpc.tsi.max_frame_size", 1024),
     ("grpc.so_reuseport", 0),
+    # A batch is far smaller than any window: no ping and its answer for each to measure how wide that should be.
+    ("grpc.http2.bdp_probe", 0),
 )
 _USUAL = ("live", "replayed", "duplicate")  # what becomes of batches when nothing is wrong
 _WINDOW, _WIDEST_WINDOW = 5.0, 60.0  # seconds within which agents come back from a drain

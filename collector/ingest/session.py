@@ -4,7 +4,7 @@ The service feeds it what the agent said and what the engine committed, and carr
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from collector.ingest.events import (
     Terms,
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
+from collector.ingest.replacing import replacing
 from collector.ingest.stamp import MAX_SERIES, Identity, check, known_columns
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -97,6 +98,7 @@ class Session:
 
 
 Step = tuple[Session, tuple[Action, ...]]
+replace, replace_terms = replacing(Session), replacing(Terms)
 
 
 def begin(identity: Identity, terms: Terms, at: float, previous: Session | None = None) -> Session:
@@ -411,7 +413,7 @@ def _drained(session: Session, event: Drained, _: float) -> Step:
 
 
 def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:
-    changed = replace(session, terms=replace(session.terms, interval=event.seconds))
+    changed = replace(session, terms=replace_terms(session.terms, interval=event.seconds))
     message = pb.StreamResponse(set_interval=pb.SetInterval(interval_seconds=event.seconds))
     return changed, (Send(message),)
 
