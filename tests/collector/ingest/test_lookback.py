@@ -2,11 +2,9 @@
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
 from collector.head import Head
@@ -358,120 +356,3 @@ def test_no_window_reaches_over_a_sleep(wire: Wire, expr: str) -> None:
     fired_before = len(room.fired())
     room.live("pc1", lambda _: 90.0 if "delta" in expr else 20.0, 60)
     assert len(room.fired()) == fired_before == 0
-
-
-# --- invariants, over any course of a host that is cut off again and again and a collector that dies ---
-
-
-class Stretch(NamedTuple):
-    """Some rounds of a host: whether its condition is true, it is connected, the collector dies then."""
-
-    rounds: int
-    high: bool
-    connected: bool
-    dies: bool = False
-
-
-COURSES = st.lists(
-    st.builds(Stretch, st.sampled_from([1, 5, 25, 45]), st.booleans(), st.booleans(), st.booleans()),
-    min_size=1,
-    max_size=4,
-)
-END = [Stretch(4, False, True), Stretch(30, True, True)]
-
-
-class Played:
-    """A course played to an engine; what the newest fresh sample was at each event."""
-
-    def __init__(self, wire: Wire, course: list[Stretch], *, deaths: bool) -> None:
-        self.room = room = Room(wire)
-        self.kept: list[tuple[float, float]] = []  # the last half hour, for a rewind
-        self.waiting: list[tuple[float, float]] = []
-        self.gen, self.fresh, self.cut = 0, (0.0, 0.0), True
-        self.proofs: list[tuple[AlertEvent, float, float]] = []
-        for part in course:
-            for _ in range(part.rounds):
-                self.round(95.0 if part.high else 10.0, connected=part.connected)
-            if part.dies and deaths:
-                room.start()
-                self.waiting = [one for one in self.kept if one[0] > room.at - 1800.0] + self.waiting
-                self.kept, self.cut, self.gen = [], True, self.gen + 1
-
-    def round(self, value: float, *, connected: bool) -> None:
-        room = self.room
-        sample = (room.at, value)
-        if not connected:
-            self.cut = True
-            self.waiting.append(sample)
-        else:
-            self.deliver(sample)
-        before = len(room.events)
-        for _ in range(3):
-            room.turn(5.0)
-        self.proofs += [(event, *self.fresh) for event in room.events[before:]]
-
-    def deliver(self, sample: tuple[float, float]) -> None:
-        room = self.room
-        if self.cut:
-            self.gen, self.cut, self.hello_at = self.gen + 1, False, room.at - 0.5
-        backlog = sorted(set(self.waiting))
-        for at, value in backlog:
-            judged = self.fresh[0] if at <= self.fresh[0] else 0.0
-            room.send("pc1", at, value, REPLAY, gen=self.gen, hello_at=self.hello_at, judged=judged)
-        room.send("pc1", *sample, LIVE, gen=self.gen, hello_at=self.hello_at)
-        self.fresh, self.waiting = sample, []
-        self.kept += [*backlog, sample]
-
-    def kinds(self) -> list[EventKind]:
-        return [e.kind for e in self.room.events if e.kind not in (EventKind.UNKNOWN, EventKind.KNOWN)]
-
-
-PLAY = settings(max_examples=10, deadline=None)
-
-
-@given(course=COURSES)
-@PLAY
-def test_i4_every_live_edge_episode_has_its_one_ticket(wire: Wire, course: list[Stretch]) -> None:
-    played = Played(wire, [*course, *END], deaths=True)
-    kinds = played.kinds()
-    assert kinds.count(EventKind.FIRED) - kinds.count(EventKind.RECOVERED) == 1
-    (row,) = played.room.rows.values()
-    assert row.state is AlertState.FIRING
-
-
-@given(course=COURSES)
-@PLAY
-def test_i5_no_ticket_rests_on_old_data_alone(wire: Wire, course: list[Stretch]) -> None:
-    for event, at, value in Played(wire, course, deaths=True).proofs:
-        if event.kind is EventKind.FIRED:
-            assert value > 90
-            assert event.at - at <= 40.0
-
-
-@given(course=COURSES)
-@PLAY
-def test_i6_no_recovery_without_fresh_false_evidence(wire: Wire, course: list[Stretch]) -> None:
-    for event, at, value in Played(wire, course, deaths=True).proofs:
-        if event.kind is EventKind.RECOVERED:
-            assert value <= 90
-            assert event.at - at <= 40.0
-
-
-@given(course=COURSES)
-@PLAY
-def test_i8_every_transition_is_told_once_and_in_turn(wire: Wire, course: list[Stretch]) -> None:
-    kinds = Played(wire, course, deaths=True).kinds()
-    wanted = [EventKind.FIRED, EventKind.RECOVERED] * len(kinds)
-    assert kinds == wanted[: len(kinds)]
-
-
-@given(course=COURSES)
-@PLAY
-def test_i9_after_a_crash_all_is_as_without_one(wire: Wire, course: list[Stretch]) -> None:
-    course = [part._replace(connected=True) if part.dies else part for part in course]
-    one, other = (Played(wire, [*course, *END[:1]], deaths=deaths) for deaths in (False, True))
-    assert one.kinds() == other.kinds()
-    assert {k: r.state for k, r in one.room.rows.items()} == {k: r.state for k, r in other.room.rows.items()}
-    for mine, theirs in zip(one.room.events, other.room.events, strict=False):
-        if mine.kind is theirs.kind is EventKind.FIRED:
-            assert mine.started_at == pytest.approx(theirs.started_at, abs=76)
