@@ -5,24 +5,35 @@ a DiskError, which never says more than that the batches in memory must do for n
 """
 
 import contextlib
+import functools
 import os
 import sqlite3
 import stat
-import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
-from agent import batch, files
+from agent import files, salvage
 from agent.errors import DiskDamagedError, DiskError, DiskFullError
+from agent.rows import (
+    HEAD,
+    LONGEST,
+    Books,
+    Plan,
+    Row,
+    books_of,
+    head_of,
+    packed,
+    plan_of,
+    row_of,
+    schema_of,
+    sum_of,
+    values_of,
+)
 from czuwak.v1 import ingest_pb2 as pb
 
 MIB = 1024 * 1024
 PAGE = 4096
-LONGEST = 8 * MIB  # of one value: a damaged length must not ask for gigabytes
 MOST_ROWS = 20_000
 # The journal keeps this much of the disk for good, so that rows can be deleted from a disk that is full.
 JOURNAL = 262144
@@ -37,35 +48,8 @@ create table room (data blob);
 insert into room values (zeroblob(262144));
 pragma user_version = 1;
 """
-_HEAD = "place, epoch, seq, boottime_ns, schema, series, lost"
 _OURS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR,
          sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_PROTOCOL}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One batch on disk, `place` its order in the file; `lost` numbers right before it never come."""
-
-    place: int
-    epoch: str
-    seq: int
-    boottime_ns: int
-    schema: bytes
-    series: int
-    lost: int
-    data: bytes = b""
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What outlives the process: numbers below `reserved` may have been used; `thinned`: places up to it were."""
-
-    epoch: str = ""
-    reserved: int = 1
-    dropped: int = 0
-    held: int = 0
-    thinned: int = 0
 
 
 class Disk:
@@ -129,7 +113,7 @@ class Disk:
             before = conn.total_changes
             conn.executemany("delete from batch where place = ?", ((place,) for place in remove))
             removed = conn.total_changes - before
-            changes = [(_packed(number), place) for place, number in (lost or {}).items()]
+            changes = [(packed(number), place) for place, number in (lost or {}).items()]
             conn.executemany("update batch set lost = ? where place = ?", changes)
             if self.books.held - removed + len(add) > self._most_rows:
                 raise DiskFullError(f"{self._path}: {self._most_rows} batches are the limit")
@@ -137,7 +121,7 @@ class Disk:
                 known = conn.execute("select 1 from schema where hash = ?", (digest,)).fetchone()
                 if not known:
                     conn.execute("insert into schema values (?, ?)", (digest, schema.SerializeToString()))
-            conn.executemany("insert or replace into batch values (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_values, add))
+            conn.executemany("insert or replace into batch values (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(values_of, add))
             held = self.books.held + len(add) - removed
             self._end(conn, replace(books, held=held))
             if not held and removed:
@@ -155,9 +139,9 @@ class Disk:
 
     def heads(self, after: int, before: int, limit: int) -> list[Row]:
         """Rows in order, without their data, at places between the two."""
-        query = f"select {_HEAD}, length(data) from batch where place > ? and place < ? order by place limit ?"  # noqa: S608
+        query = f"select {HEAD}, length(data) from batch where place > ? and place < ? order by place limit ?"  # noqa: S608
         with self._reading() as conn:
-            return [_head(found) for found in conn.execute(query, (after, before, limit))]
+            return [head_of(found) for found in conn.execute(query, (after, before, limit))]
 
     def places(self, after: int, through: int) -> list[int]:
         """Every place in a range."""
@@ -185,15 +169,15 @@ class Disk:
     def read(self, place: int) -> Row | None:
         """The whole row; None when it is not there or not what was written."""
         with self._reading() as conn:
-            query = f"select {_HEAD}, checksum, data from batch where place = ?"  # noqa: S608
+            query = f"select {HEAD}, checksum, data from batch where place = ?"  # noqa: S608
             found = conn.execute(query, (place,)).fetchone()
-        return None if found is None else _row(found)
+        return None if found is None else row_of(found)
 
     def schema(self, digest: bytes) -> pb.Schema | None:
         """A schema that was stored with a batch; None when it is not there or not what was written."""
         with self._reading() as conn:
             found = conn.execute("select data from schema where hash = ?", (digest,)).fetchone()
-        return None if found is None else _schema(digest, found[0])
+        return None if found is None else schema_of(digest, found[0])
 
     # --- opening ---
 
@@ -202,9 +186,11 @@ class Disk:
             self._conn = conn = _connected(self._path, self._limit)
             if conn.execute("pragma user_version").fetchone()[0] == 0 and not _tables(conn):
                 self._make(conn)
+            if plan_of(conn) != _sound_plan():
+                raise DiskDamagedError(f"{self._path}: its tables are not as they were made")
             found = conn.execute("select epoch, reserved, dropped, held, thinned, checksum from books").fetchall()
             held, last = conn.execute("select count(*), coalesce(max(place), 0) from batch").fetchone()
-            self.books = _books(found)
+            self.books = books_of(found)
             self.last = last
             self._measure(conn)
             self._inode = self._path.stat().st_ino
@@ -235,7 +221,8 @@ class Disk:
         try:
             if self._conn is None:
                 self._start()
-            with contextlib.suppress(*_DAMAGE), contextlib.closing(_connected(self._aside)) as old:
+            head = self._conn.serialize()[:PAGE] if self._conn is not None else b""
+            with contextlib.suppress(*salvage.DAMAGE, OSError), salvage.opened(self._aside, head, _sound_plan()) as old:
                 self._copy(old)
         except DiskFullError:
             if not self.last:
@@ -247,18 +234,18 @@ class Disk:
                     Path(f"{self._aside}{suffix}").unlink()
 
     def _copy(self, old: sqlite3.Connection) -> None:
-        found = _old_books(old)
+        found = salvage.books_in(old)
         books = self.books if self.books.epoch else found
         self.missing = found.held
-        self.change(books, schemas=dict(_old_schemas(old)))
-        for rows in _pieces(_survivors(old), 64):
+        self.change(books, schemas=dict(salvage.schemas_in(old)))
+        for rows in _pieces(salvage.survivors_in(old), 64):
             self.change(books, remove=[row.place for row in rows], add=rows)
             self.missing = max(0, self.missing - len(rows))
 
     # --- one change ---
 
     def _end(self, conn: sqlite3.Connection, books: Books) -> None:
-        values = (books.epoch.encode(), books.reserved, books.dropped, books.held, books.thinned, _sum_of(books))
+        values = (books.epoch.encode(), books.reserved, books.dropped, books.held, books.thinned, sum_of(books))
         conn.execute("insert or replace into books values (1, ?, ?, ?, ?, ?, ?)", values)
         conn.execute("commit")
         self.books = books
@@ -343,14 +330,12 @@ def _make_way(path: Path) -> None:
             path.unlink()
 
 
-def _connected(path: Path, limit: int = 0) -> sqlite3.Connection:
-    """A connection; without a limit only to read what is left."""
-    pragmas = ["trusted_schema = off", "cell_size_check = on", "cache_size = -512", "temp_store = memory"]
-    if limit:
-        pragmas += [
-            "locking_mode = exclusive", "auto_vacuum = incremental", "synchronous = full",
-            f"journal_size_limit = {JOURNAL}", "journal_mode = persist", f"max_page_count = {limit // PAGE}",
-        ]  # fmt: skip
+def _connected(path: Path, limit: int) -> sqlite3.Connection:
+    pragmas = (
+        "trusted_schema = off", "cell_size_check = on", "cache_size = -512", "temp_store = memory",
+        "locking_mode = exclusive", "auto_vacuum = incremental", "synchronous = full",
+        f"journal_size_limit = {JOURNAL}", "journal_mode = persist", f"max_page_count = {limit // PAGE}",
+    )  # fmt: skip
     conn = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
     try:
         conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
@@ -363,116 +348,16 @@ def _connected(path: Path, limit: int = 0) -> sqlite3.Connection:
     return conn
 
 
+@functools.cache
+def _sound_plan() -> Plan:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        conn.text_factory = bytes
+        conn.executescript(f"pragma auto_vacuum = incremental; {_TABLES} drop table room;")
+        return plan_of(conn)
+
+
 def _tables(conn: sqlite3.Connection) -> int:
     return int(conn.execute("select count(*) from sqlite_master").fetchone()[0])
-
-
-# --- rows, checked ---
-
-
-def _sum_of(books: Books) -> int:
-    return zlib.crc32(repr((books.epoch, books.reserved, books.dropped, books.held, books.thinned)).encode())
-
-
-def _books(found: Sequence[tuple[object, ...]]) -> Books:
-    for epoch, reserved, dropped, held, thinned, checksum in found:
-        if isinstance(epoch, bytes):
-            numbers = [n for n in (reserved, dropped, held, thinned) if isinstance(n, int)]
-            books = Books(epoch.decode("utf-8", "replace"), *numbers) if len(numbers) == 4 else Books()
-            if len(numbers) == 4 and _sum_of(books) == checksum:
-                return books
-    raise DiskDamagedError("the books are damaged")
-
-
-def _packed(lost: int) -> bytes:
-    number = struct.pack(">Q", lost)
-    return number + struct.pack(">I", zlib.crc32(number))
-
-
-def _unpacked(lost: object) -> int:
-    if isinstance(lost, bytes) and len(lost) == 12 and zlib.crc32(lost[:8]) == int.from_bytes(lost[8:], "big"):
-        return int.from_bytes(lost[:8], "big")
-    return 0
-
-
-def _values(row: Row) -> tuple[object, ...]:
-    epoch, checksum = row.epoch.encode(), _checksum(row)
-    return (
-        row.place, epoch, row.seq, row.boottime_ns, row.schema, row.series, _packed(row.lost), checksum, row.data
-    )  # fmt: skip
-
-
-def _checksum(row: Row) -> int:
-    facts = struct.pack(">qqq", row.seq, row.boottime_ns, row.series)
-    return zlib.crc32(b"\0".join((facts, row.epoch.encode(), row.schema, row.data)))
-
-
-def _head(found: tuple[object, ...]) -> Row:
-    place, epoch, seq, boottime_ns, schema, series, lost, size = found
-    match place, epoch, seq, boottime_ns, schema, series, size:
-        case int(), bytes(), int(), int(), bytes(), int(), int():
-            text = epoch.decode("utf-8", "replace")
-            return Row(place, text, seq, boottime_ns, schema, series, _unpacked(lost), b"", size)
-    raise DiskDamagedError("a row is damaged")
-
-
-def _row(found: tuple[object, ...]) -> Row | None:
-    *head, checksum, data = found
-    if not isinstance(data, bytes):
-        return None
-    try:
-        row = replace(_head((*head, len(data))), data=data)
-    except DiskDamagedError:
-        return None
-    return row if _checksum(row) == checksum else None
-
-
-def _schema(digest: bytes, data: object) -> pb.Schema | None:
-    if not isinstance(data, bytes):
-        return None
-    try:
-        schema = pb.Schema.FromString(data)
-    except DecodeError:
-        return None
-    return schema if batch.hash_of(schema.series) == digest == schema.hash else None
-
-
-# --- what is left of a damaged file ---
-
-# Whatever sqlite3 makes of garbage: its messages quote it, so that even they may be no text.
-_DAMAGE = (sqlite3.Error, MemoryError, ValueError, OverflowError)
-
-
-def _old_books(old: sqlite3.Connection) -> Books:
-    try:
-        return _books(old.execute("select epoch, reserved, dropped, held, thinned, checksum from books").fetchall())
-    except (*_DAMAGE, DiskDamagedError):
-        return Books()
-
-
-def _old_schemas(old: sqlite3.Connection) -> Iterator[tuple[bytes, pb.Schema]]:
-    try:
-        for digest, data in old.execute("select hash, data from schema"):
-            schema = _schema(digest, data) if isinstance(digest, bytes) else None
-            if schema is not None:
-                yield digest, schema
-    except _DAMAGE:
-        return
-
-
-def _survivors(old: sqlite3.Connection) -> Iterator[Row]:
-    """Rows that are right, from both ends up to where the file cannot be read any further."""
-    seen = 0
-    for order, limit in (("asc", 0), ("desc", 1)):
-        query = f"select {_HEAD}, checksum, data from batch order by place {order}"  # noqa: S608
-        with contextlib.suppress(*_DAMAGE):
-            for found in old.execute(query):
-                if not isinstance(found[0], int) or (limit and found[0] <= seen):
-                    break
-                seen = seen if limit else max(seen, found[0])
-                row = _row(found)
-                if row is not None and 0 < row.place < 2**62:
-                    yield row
 
 
 def _pieces(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:

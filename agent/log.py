@@ -4,7 +4,10 @@ import logging
 import sys
 from collections.abc import Mapping
 
+from agent.errors import ConfigError, Mistake
+
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class Lines(logging.Formatter):
@@ -22,6 +25,14 @@ class Lines(logging.Formatter):
         action = getattr(record, "action", "")
         line = f"{text} action={action}" if action else text
         return f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" if self._journal else line
+
+
+def level_of(environment: Mapping[str, str]) -> int:
+    """What CZUWAK_LOG names, else INFO; ConfigError for what is no level."""
+    name = (environment.get("CZUWAK_LOG") or "INFO").upper()
+    if name not in _LEVELS:
+        raise ConfigError((Mistake("CZUWAK_LOG", f"{name} is no level; write DEBUG, INFO, WARNING or ERROR"),))
+    return logging.getLevelNamesMapping()[name]
 
 
 def start(environment: Mapping[str, str], level: int = logging.INFO) -> None:

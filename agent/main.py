@@ -25,8 +25,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    log.start(os.environ, logging.DEBUG if options.verbose else logging.INFO)
     try:
+        log.start(os.environ, logging.DEBUG if options.verbose else log.level_of(os.environ))
         return int(options.command(options))
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from agent.disk import Books, Disk, Row
+from agent.disk import Disk
 from agent.errors import DiskDamagedError, DiskError, DiskFullError
 from agent.events import Entry, Rewind
 from agent.ring import MAX_AGE_NS, MAX_BYTES, Kept, Ring
+from agent.rows import Books, Row
 from czuwak.v1 import ingest_pb2 as pb
 
 LOG = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ HOMES = {
     "psycopg": ("collector/store/",),
     "sqlalchemy": ("collector/store/",),
     # The doctor tells which library is linked.
-    "sqlite3": ("collector/store/", "collector/doctor.py", "agent/disk.py"),
+    "sqlite3": ("collector/store/", "collector/doctor.py", "agent/disk.py", "agent/rows.py", "agent/salvage.py"),
     "werkzeug": ("web/",),
     "wtforms": ("web/",),
     "yaml": ("collector/rules/load.py",),

@@ -20,9 +20,10 @@ from hypothesis.stateful import (
 )
 
 from agent.batch import schema_of
-from agent.disk import Disk, Row
+from agent.disk import Disk
 from agent.errors import DiskError, DiskFullError
 from agent.round import Round
+from agent.rows import Row
 from agent.sample import Family, Kind, Sample
 from agent.spool import Spool
 from czuwak.v1 import ingest_pb2 as pb

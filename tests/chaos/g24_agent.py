@@ -1,10 +1,7 @@
 """G24 on the agent's side: the state directory's disk is full; the agent goes on and counts exactly what it lost."""
 
 import os
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from agent.batch import schema_of
@@ -14,6 +11,7 @@ from agent.sample import Family, Kind, Sample
 from agent.spool import Spool
 from czuwak.v1 import ingest_pb2 as pb
 from tests.chaos.outcome import fewer, violated
+from tests.smalldisk import filled, mounted
 
 GOAL = "the agent's disk full (1, 4, 16 MiB): 0 exits, loss counted exactly"
 START = -(2**62)
@@ -40,6 +38,7 @@ def outlived(disk: Path, mib: int, rounds: int) -> list[str]:
     spool = _opened(disk)
     taken: dict[tuple[str, int], None] = {}
     unseen = kills = 0
+    others: Path | None = None
     for n in range(rounds):
         key = (spool.epoch, spool.next_seq)
         if key in taken:
@@ -49,9 +48,9 @@ def outlived(disk: Path, mib: int, rounds: int) -> list[str]:
         batch.values = bytes(4000)
         spool.add(batch, SCHEMA)
         if n == rounds // 4:
-            _fill(disk / "others")
-        if n == rounds // 2:
-            (disk / "others").unlink()
+            others = filled(disk)
+        if n == rounds // 2 and others is not None:
+            others.unlink()
         if n % 1000 == 999:  # a kill: what only memory has is gone, and nobody can count it
             unseen += len(spool._ring.loose)
             kills += 1
@@ -71,26 +70,5 @@ def outlived(disk: Path, mib: int, rounds: int) -> list[str]:
     return [line if exact else violated(line)]
 
 
-@contextmanager
-def mounted(folder: Path, mib: int) -> Iterator[Path]:
-    """A file system of this size. Needs root."""
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "czuwak-g24", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 def _opened(disk: Path) -> Spool:
     return Spool("epoch", Disk(disk / "spool.db"))
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 512):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue

@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos import g2, g24_agent, g25
 from tests.chaos.outcome import summed
+from tests.smalldisk import mounted
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_three_kills_of_the_agent_lose_nothing_that_is_older_than_two_intervals(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
 def test_an_agent_with_a_full_disk_counts_exactly_what_it_lost(folder: Path) -> None:
-    with g24_agent.mounted(folder / "disk", 1) as disk:
+    with mounted(folder / "disk", 1) as disk:
         lines = g24_agent.outlived(disk, 1, 1200)
     assert summed(lines) == "reached", lines
 

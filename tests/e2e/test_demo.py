@@ -25,7 +25,10 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     def start(*words: str, **more: str) -> Demo:
         environ = {**os.environ, "TMPDIR": str(tmp_path), **more}
         command = [str(BIN / "czuwak"), "demo", "--no-browser", *words]
-        started.append(subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True))
+        # With its errors: what it shows is of one shape, whoever of its parts speaks.
+        started.append(
+            subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
         return started[-1]
 
     yield start

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.plant import Plant, until
+from tests.smalldisk import mounted
 
 Start = Callable[..., Plant]
 
@@ -89,10 +90,7 @@ def test_a_silent_agent_is_no_proof_of_recovery(plant: Start) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
 def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant: Start, tmp_path: Path) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mount], check=True)
-    try:
+    with mounted(tmp_path / "small", 16) as mount:
         site = plant(shipped_filesystem_rules())
         site.enrol("host")
         (mount / "fill").write_bytes(b"\0" * (15 * 2**20 + 700 * 2**10))
@@ -101,8 +99,6 @@ def test_a_filled_filesystem_opens_a_ticket_and_freeing_it_recovers(plant: Start
         (mount / "fill").unlink()
         healed = site.ticket("HostFilesystemFull", lambda t: t["recovered_at"] is not None)
         assert healed["number"] == opened["number"]
-    finally:
-        subprocess.run(["umount", "-l", mount], check=True)
 
 
 def shipped_filesystem_rules() -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.plant import Plant, planted, until
+from tests.smalldisk import filled, mounted
 
 PASSWORD = "correct horse battery"
 RULES = """\
@@ -29,11 +29,8 @@ groups:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB for the database."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], check=True)
-    yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
+    with mounted(tmp_path / "disk", 4) as mount:
+        yield mount
 
 
 @pytest.fixture
@@ -85,19 +82,6 @@ class Reader:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, str(error.headers["Content-Type"]), error.read().decode()
-
-
-def filled(disk: Path) -> Path:
-    """Takes every byte that is left."""
-    path = disk / "fill"
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 512):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-    return path
 
 
 def number(site: Plant, name: str) -> float:
