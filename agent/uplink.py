@@ -105,6 +105,7 @@ class Uplink:
         self._inbox: queue.Queue[_Item] = queue.Queue(INBOX)
         self._session = Session()
         self._layout: batch.Layout | None = None
+        self._features: frozenset[str] = frozenset()  # of the collector that said Welcome last
         self._stream: Stream | None = None
         self._streams = 0
         self._due: dict[Event, float] = {}
@@ -273,6 +274,8 @@ class Uplink:
         return events.RoundTaken(self._spool.add(encoded, layout.schema))
 
     def _receive(self, message: pb.StreamResponse) -> None:
+        if message.HasField("welcome"):
+            self._features = frozenset(message.welcome.features)
         event = wire.event_of(message, at_ns=self._outside.boottime_ns())
         if event is None:
             self._tell_refused_schema(message)
@@ -345,7 +348,7 @@ class Uplink:
                 self._send(pb.StreamRequest(hello=self._hello()))
             case events.SendSchema(digest):
                 if (schema := self._spool.schema(digest)) is not None:
-                    self._send(pb.StreamRequest(schema=schema))
+                    self._send(pb.StreamRequest(schema=batch.worded(schema, self._features)))
             case events.SendHeartbeat():
                 self._send(pb.StreamRequest(heartbeat=self._beat()))
             case events.SendGoingAway():

@@ -1,7 +1,8 @@
 """What a simulated agent sends: node_exporter's shape as a schema, and each round's values, packed once. Pure."""
 
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from hashlib import sha256
 
@@ -31,8 +32,14 @@ class Rounds:
 
     def __init__(self, made: pb.Schema) -> None:
         self.made = made
+        words = pb.Schema(series=made.series).SerializeToString(deterministic=True)
+        self._short = pb.Schema(hash=made.hash, packed=zlib.compress(words))
         self._bases, self._steps = zip(*(_course(series) for series in made.series), strict=True)
         self._packed = lru_cache(maxsize=512)(self._pack)
+
+    def schema(self, features: Collection[str]) -> pb.Schema:
+        """The schema as a collector with these features takes it."""
+        return self._short if "packed_schema" in features else self.made
 
     def values(self, number: int, level: float) -> bytes:
         """Round `number`: counters have grown, gauges stand, nothing is alarming but the level."""

@@ -61,6 +61,7 @@ class Agent:
         self._window: tuple[float, float] | None = None
         self._failures = 0
         self._paused = 0.0
+        self._schema = setting.rounds.made
 
     async def pace(self, start: float, interval: float) -> None:
         """A round each interval from `start` seconds on, heartbeats between them."""
@@ -146,7 +147,8 @@ class Agent:
         self.live = True
         self._heartbeat = welcome.heartbeat_seconds or 30.0
         self.member.note("connected", gen=welcome.session_gen)
-        self._outbox.put_nowait(pb.StreamRequest(schema=self._setting.rounds.made))
+        self._schema = self._setting.rounds.schema(welcome.features)
+        self._outbox.put_nowait(pb.StreamRequest(schema=self._schema))
         now = boottime_ns()
         for entry in self.member.welcome(
             welcome.resume_seq, welcome.rewind_from_boottime_ns, welcome.replay_credits, now
@@ -173,7 +175,7 @@ class Agent:
     def _refused(self, nack: pb.Nack) -> None:
         self._setting.report.nacks[pb.NackReason.Name(nack.reason)] += 1
         if nack.reason == pb.NACK_REASON_UNKNOWN_SCHEMA:
-            self._outbox.put_nowait(pb.StreamRequest(schema=self._setting.rounds.made))
+            self._outbox.put_nowait(pb.StreamRequest(schema=self._schema))
         self._paused = time.monotonic() + nack.retry_after_ms / 1000
         self.member.refuse(nack.seq, final=nack.reason in _FINAL and nack.retry_after_ms == 0)
         self._replay()

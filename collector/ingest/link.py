@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -57,7 +58,9 @@ class Link:
         self.session = session
         self.taken = 0  # bytes it said since somebody looked last
         self._hooks = hooks
-        self._outbox: asyncio.Queue[Action] = asyncio.Queue()
+        # An `asyncio.Queue` keeps four of them, 3 KiB for each agent.
+        self._outbox: deque[Action] = deque()
+        self._woken: asyncio.Future[None] | None = None
 
     def feed(self, event: Event) -> None:
         """One step of the session; quick actions are done now, those that wait are queued."""
@@ -77,14 +80,14 @@ class Link:
                 case Counted():
                     self._hooks.count(self, action)
                 case _:
-                    self._outbox.put_nowait(action)
+                    self._put(action)
 
     async def run(self, requests: AsyncIterator[pb.StreamRequest], write: Write) -> Close:
         """Until somebody ends the stream; how it ended."""
         reader = asyncio.create_task(self._read(requests))
         try:
             while True:
-                action = await self._outbox.get()
+                action = await self._next()
                 if isinstance(action, Close):
                     return action
                 if isinstance(action, Send):
@@ -107,9 +110,21 @@ class Link:
                 self.taken += size
                 self.feed(Said(message, size))
                 del message  # until the next one comes, each of a fleet would keep a batch's memory
-                while self._outbox.qsize() > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
+                while len(self._outbox) > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
                     await asyncio.sleep(_PAUSE)
         except grpc.RpcError as error:
             end = Close("CANCELLED", str(error))
         finally:
-            self._outbox.put_nowait(end)
+            self._put(end)
+
+    def _put(self, action: Action) -> None:
+        self._outbox.append(action)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def _next(self) -> Action:
+        """Only `run` waits here."""
+        while not self._outbox:
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+        return self._outbox.popleft()

@@ -36,14 +36,15 @@ from collector.ingest.events import (
     Terms,
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
+from collector.ingest.packing import unpacked
 from collector.ingest.replacing import replacing
 from collector.ingest.stamp import MAX_SERIES, Identity, check, known_columns
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
 # Fields beyond the core that every agent and collector of protocol 1 speaks: whoever does not know one passes it over,
-# and nothing is missed where an agent does not fill it.
-FEATURES = ("lost_before", "earlier_boot", "suspended")
+# and nothing is missed where an agent does not fill it. A packed schema is sent to who names it alone.
+FEATURES = ("lost_before", "earlier_boot", "suspended", "packed_schema")
 MAX_SCHEMAS = 4
 MAX_OWED = 1024
 MAX_LIVE = 64  # live batches of one agent between two commits: an agent that keeps its interval has one
@@ -179,6 +180,7 @@ def _schema(session: Session, event: Said, _: float) -> Step:
     if schema.hash in session.schemas and schema.hash not in session.refused:
         return session, ()
     try:
+        schema = unpacked(schema)
         words = check(schema)
     except PayloadError as error:
         return _refuse_schema(session, schema, error)

@@ -1,8 +1,10 @@
 """The uplink against a real gRPC server over real mTLS on loopback."""
 
+import hashlib
 import logging
 import queue
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,6 +104,25 @@ def test_a_round_goes_hello_schema_batch_and_is_acknowledged(
     assert (batch.seq, batch.lane, batch.schema_hash, len(batch.values)) == (1, pb.LANE_LIVE, schema.hash, 16)
     report = one.settled(lambda r: r.acked == 1)
     assert (report.connected, report.sent, report.acked, report.spool_batches, report.dropped) == (True, 1, 1, 0, 0)
+
+
+def test_the_schema_is_packed_for_a_collector_that_unpacks_it(
+    listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
+) -> None:
+    listener.collector.welcome.features.append("packed_schema")
+    one = harness(listener.where, ca)
+    one.uplink.offer(round_of(100, a=1.0, b=2.0))
+    schema = listener.collector.next("schema").schema
+    assert not schema.series
+    words = zlib.decompress(schema.packed)
+    assert [series.name for series in pb.Schema.FromString(words).series] == ["a", "b"]
+    assert hashlib.sha256(words).digest()[:16] == schema.hash == listener.collector.next("batch").batch.schema_hash
+    one.report(lambda r: r.connected)
+    listener.stop()
+    listener.collector.welcome.features.clear()
+    listener.start()
+    one.uplink.offer(round_of(105, a=1.0, b=2.0))
+    assert len(listener.collector.next("schema").schema.series) == 2, "the next one may be of the release before"
 
 
 def test_batches_of_a_dead_time_are_sent_again_when_the_collector_returns(

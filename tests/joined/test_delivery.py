@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from agent import events as told
+from agent.batch import hash_of, worded
 from agent.disk import Disk
 from agent.session import Session as Uplink
 from agent.session import State
@@ -29,7 +30,8 @@ from agent.session import step as agent_step
 from agent.spool import Spool
 from agent.wire import LANES, event_of
 from collector.ingest import events as heard
-from collector.ingest.session import Phase, Session, begin, inherit, step
+from collector.ingest.packing import unpacked
+from collector.ingest.session import FEATURES, Phase, Session, begin, inherit, step
 from collector.ingest.stamp import Identity
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -363,6 +365,16 @@ class Lasting(Joined):
 
 def test_i2_no_number_has_two_effects() -> None:
     run_state_machine_as_test(Lasting, settings=settings(max_examples=12, stateful_step_count=40, deadline=None))
+
+
+def test_an_agent_packs_its_schema_for_who_unpacks_it() -> None:
+    assert worded(SCHEMA, ()) == SCHEMA
+    packed = worded(SCHEMA, FEATURES)
+    assert packed.packed
+    assert unpacked(packed) == SCHEMA
+    most = [pb.Series(name=f"n{n}", labels=[pb.Label(name="l", value="v" * 512)]) for n in range(2000)]
+    unusual = pb.Schema(hash=hash_of(most), series=most)
+    assert worded(unusual, FEATURES) == unusual, "longer than the collector unpacks"
 
 
 def test_an_agent_is_served_by_a_collector_of_the_release_before() -> None:

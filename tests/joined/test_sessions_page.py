@@ -24,13 +24,16 @@ error.
 
 What every release of protocol 1 speaks, for ever: Hello, Welcome, Heartbeat, GoingAway and GoAway. Fields beyond
 the core are named in Welcome's `features`; a collector misses none that its agent does not fill, and one that does not
-know a field passes it over.
+know a field passes it over. Only what stands in the place of a core field, as a packed schema does, is said to nobody
+but a collector that has named it.
 """
 Row = tuple[str, str, str, tuple[str, ...]]  # state, event, move, states it may lead to
 
 
 def functions(module: ModuleType) -> dict[str, Callable[..., object]]:
-    return {name: value for name, value in vars(module).items() if inspect.isfunction(value)}
+    """Those with a text of their own to read, not those that another function has made."""
+    found = {name: value for name, value in vars(module).items() if inspect.isfunction(value)}
+    return {name: value for name, value in found.items() if value.__qualname__ == value.__name__}
 
 
 def targets(move: str, module: ModuleType, enum: str, seen: set[str] | None = None) -> Iterator[str]:

@@ -4,6 +4,8 @@ from hashlib import sha256
 import pytest
 
 from collector.bench.rounds import HIGH, LEVEL, Rounds, schema
+from collector.ingest.packing import unpacked
+from collector.ingest.session import FEATURES
 from collector.ingest.stamp import Identity, stamp
 from czuwak.v1 import ingest_pb2 as pb
 
@@ -20,6 +22,14 @@ def test_the_hash_is_the_protocols() -> None:
     made = schema(10)
     bare = pb.Schema(series=made.series)
     assert made.hash == sha256(bare.SerializeToString(deterministic=True)).digest()[:16]
+
+
+def test_the_schema_is_packed_for_a_collector_that_unpacks_it() -> None:
+    rounds = Rounds(schema(500))
+    assert rounds.schema(()) is rounds.made
+    packed = rounds.schema(FEATURES)
+    assert unpacked(packed) == rounds.made
+    assert packed.ByteSize() < rounds.made.ByteSize() / 10
 
 
 def test_a_round_is_the_level_and_then_everything_else() -> None:

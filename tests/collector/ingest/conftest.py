@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import struct
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,10 @@ class Wire:
         bare = pb.Schema(series=series)
         digest = hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()[:16]
         return pb.Schema(hash=digest, series=series)
+
+    def packed(self, schema: pb.Schema) -> pb.Schema:
+        words = pb.Schema(series=schema.series).SerializeToString(deterministic=True)
+        return pb.Schema(hash=schema.hash, packed=zlib.compress(words))
 
     def series(self, name: str, **labels: str) -> pb.Series:
         pairs = [pb.Label(name=n, value=v) for n, v in sorted(labels.items())]

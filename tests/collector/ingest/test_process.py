@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def test_bad_batches_get_their_nack_and_this_and_the_other_agent_go_on(house: Ho
             assert (await agent.hear("nack")).reason == pb.NACK_REASON_UNKNOWN_SCHEMA
             await agent.say(wire.schema(wire.series("node_load1", host="another")))
             assert (await agent.hear("nack")).reason == pb.NACK_REASON_BAD_DATA
-            await agent.say(schema)
+            await agent.say(pb.Schema(hash=schema.hash, packed=zlib.compress(bytes(1 << 26), 9)))
+            assert (await agent.hear("nack")).reason == pb.NACK_REASON_BAD_DATA
+            await agent.say(wire.packed(schema))
             await agent.say(wire.batch(schema, 2, [math.nan, math.nan]))
             assert (await agent.hear("nack")).reason == pb.NACK_REASON_BAD_DATA
             await agent.say(wire.batch(schema, 3, [1.0] * 200_000))

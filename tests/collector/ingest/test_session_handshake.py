@@ -119,7 +119,8 @@ def test_a_message_of_a_newer_protocol_is_ignored(wire: Wire) -> None:
 
 
 def test_the_welcome_names_what_is_understood_beyond_the_core(wire: Wire) -> None:
-    assert set(opened(wire).sent()[0].welcome.features) == {"lost_before", "earlier_boot", "suspended"}
+    features = {"lost_before", "earlier_boot", "suspended", "packed_schema"}
+    assert set(opened(wire).sent()[0].welcome.features) == features
 
 
 def test_an_agent_of_the_release_before_is_served_as_it_was(wire: Wire) -> None:
