@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from collector.ingest.answers import ack, go_away, nack
 from collector.ingest.checks import bad, check_values, of_earlier_boot, time_of, wrong_hello
 from collector.ingest.columns import Columns, columns_of
 from collector.ingest.errors import PayloadError
@@ -137,7 +138,7 @@ def _hello(session: Session, event: Said, at: float) -> Step:
     if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
         detail = f"This collector speaks protocol {PROTOCOL}; the agent {hello.protocol_min} to {hello.protocol_max}."
         closed, actions = _close(session, "FAILED_PRECONDITION", detail)
-        return closed, (_go_away(pb.GO_AWAY_REASON_UPGRADE_REQUIRED, detail), *actions)
+        return closed, (go_away(pb.GO_AWAY_REASON_UPGRADE_REQUIRED, detail), *actions)
     anchor = at - hello.boottime_ns / _NS
     offset = hello.wall_ns / _NS - at
     opening = replace(session, phase=Phase.OPENING, hello=hello, hello_at=at, anchor=anchor, offset=offset)
@@ -194,14 +195,14 @@ def _told_limited(session: Session, series: int) -> Step:
 
 def _refuse_schema(session: Session, schema: pb.Schema, error: PayloadError) -> Step:
     """The new schema is refused as a whole; those of its series that were accepted earlier keep flowing."""
-    nack = _nack("", 0, error.reason, error.detail)
+    refusal = nack("", 0, error.reason, error.detail)
     refused = _bounded({**session.refused, schema.hash[:64]: error.reason})
     session = replace(session, refused=refused)
     accepted = next(reversed(list(session.schemas.values())), None)
     keep = known_columns(schema, session.identity, accepted.series()) if accepted else {}
     over = max(1, len(schema.series) - len(keep)) if error.reason == pb.NACK_REASON_QUOTA else session.limited
     session, told = _told_limited(session, over)
-    actions = (nack, Counted("schema_refused", error.detail), *told)
+    actions = (refusal, Counted("schema_refused", error.detail), *told)
     if not keep:
         return session, actions
     columns = columns_of(schema, session.identity, tuple(keep))
@@ -223,7 +224,7 @@ def _judge_batch(session: Session, event: Said, at: float) -> Step:
     try:
         session = _placed(session, batch, event.size)
     except PayloadError as error:
-        return session, (_nack(batch.epoch, batch.seq, error.reason, error.detail), Counted("bad", error.detail))
+        return session, (nack(batch.epoch, batch.seq, error.reason, error.detail), Counted("bad", error.detail))
     mark, replay = Mark(session.gen, batch.epoch, batch.lane, batch.seq), batch.lane == pb.LANE_REPLAY
     seen = batch.seq in session.ledger.page(batch.epoch).seen
     crowded = _crowded(session, at, replay=replay, seen=seen)
@@ -327,7 +328,7 @@ def _final(session: Session, batch: pb.Batch, error: PayloadError) -> Step:
     """Refused for ever: it counts as done, so that a resume does not ask for it again."""
     key = (batch.epoch, batch.seq)
     done = replace(session, ledger=session.ledger.settle(*key), owed=session.owed - {key})
-    return done, (_nack(*key, error.reason, error.detail), Counted("bad", error.detail))
+    return done, (nack(*key, error.reason, error.detail), Counted("bad", error.detail))
 
 
 def _later(
@@ -338,7 +339,7 @@ def _later(
         return _close(session, "RESOURCE_EXHAUSTED", "Too many batches are refused and not sent again.")
     pause = pause_ms if reason == pb.NACK_REASON_RETRY_AFTER else 0
     waiting = replace(session, owed=session.owed | {key})
-    return waiting, (_nack(*key, reason, detail, pause), Counted("later", detail))
+    return waiting, (nack(*key, reason, detail, pause), Counted("later", detail))
 
 
 def _committed(session: Session, event: Committed, _: float) -> Step:
@@ -361,19 +362,7 @@ def _committed(session: Session, event: Committed, _: float) -> Step:
 
 
 def _ack(session: Session, epoch: str) -> Send:
-    owed = min((seq for e, seq in session.owed if e == epoch), default=None)
-
-    def through(lane: int) -> int:
-        number = session.through.get((epoch, lane), 0)
-        return number if owed is None else min(number, owed - 1)
-
-    ack = pb.Ack(
-        epoch=epoch,
-        live_through=through(pb.LANE_LIVE),
-        replay_through=through(pb.LANE_REPLAY),
-        replay_credits=session.granted,
-    )
-    return Send(pb.StreamResponse(ack=ack))
+    return ack(epoch, session.through, session.owed, session.granted)
 
 
 def _heartbeat(session: Session, event: Said, at: float) -> Step:
@@ -400,18 +389,18 @@ def _fenced(session: Session, event: Fenced, _: float) -> Step:
     if not event.clone:
         return closed, actions
     detail = "Another computer uses this identity; enrol one of them again."
-    return closed, (_go_away(pb.GO_AWAY_REASON_DUPLICATE_IDENTITY, detail), *actions)
+    return closed, (go_away(pb.GO_AWAY_REASON_DUPLICATE_IDENTITY, detail), *actions)
 
 
 def _revoked(session: Session, event: Revoked, _: float) -> Step:
     closed, actions = _close(session, "PERMISSION_DENIED", event.detail)
-    return closed, (_go_away(pb.GO_AWAY_REASON_REVOKED, event.detail), *actions)
+    return closed, (go_away(pb.GO_AWAY_REASON_REVOKED, event.detail), *actions)
 
 
 def _drained(session: Session, event: Drained, _: float) -> Step:
     closed, actions = _close(session, "OK", "")
     most = round(event.window * 1000)
-    return closed, (_go_away(pb.GO_AWAY_REASON_DRAIN, "The collector is stopping.", 500, most), *actions)
+    return closed, (go_away(pb.GO_AWAY_REASON_DRAIN, "The collector is stopping.", 500, most), *actions)
 
 
 def _interval_set(session: Session, event: IntervalSet, _: float) -> Step:
@@ -453,16 +442,6 @@ def _hello_again(session: Session, _: Event, __: float) -> Step:
 
 def _close(session: Session, code: str, detail: str) -> Step:
     return replace(session, phase=Phase.CLOSED), (Close(code, detail),)
-
-
-def _nack(epoch: str, seq: int, reason: pb.NackReason.ValueType, detail: str, pause_ms: int = 0) -> Send:
-    nack = pb.Nack(epoch=epoch[:64], seq=seq, reason=reason, detail=detail, retry_after_ms=pause_ms)
-    return Send(pb.StreamResponse(nack=nack))
-
-
-def _go_away(reason: pb.GoAwayReason.ValueType, detail: str, low_ms: int = 0, high_ms: int = 0) -> Send:
-    away = pb.GoAway(reason=reason, detail=detail, reconnect_min_ms=low_ms, reconnect_max_ms=high_ms)
-    return Send(pb.StreamResponse(go_away=away))
 
 
 def _bounded(entries: Mapping[_K, _V]) -> dict[_K, _V]:
