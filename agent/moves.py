@@ -57,6 +57,7 @@ from agent.events import (
 MAX_LIVE_UNDER_WAY = 16
 GREETING_SECONDS = 20.0
 DRAIN_SECONDS = 5.0
+GOODBYE_SECONDS = 1.0
 WIDEST_WINDOW = 120.0
 WIDEST_TOLD_WINDOW = 3600.0
 DEFAULT_RETRY_SECONDS = 5.0
@@ -80,6 +81,7 @@ class State(Enum):
     DRAINING = auto()  # told to go; what is under way may still be acknowledged
     RESTING = auto()  # away for a while by its own word; rounds are kept
     CALLING = auto()  # still away: Hello is on its way, only to say the goodbye that nobody heard
+    LEAVING = auto()  # about to stop: one more Hello, only to say the goodbye
     STOPPED = auto()  # for good
 
 
@@ -103,6 +105,7 @@ class Session:
     max_series: int = 0
     failures: int = 0  # ends of streams since the last acknowledgement
     told: Reconnect | None = None  # the window a GoAway asked for
+    owed: bool = False  # resting, and nobody has heard the goodbye
 
     def under_way(self, lane: Lane) -> int:
         """How many batches are under way in one lane."""
@@ -255,29 +258,49 @@ def lost(session: Session, _event: Disconnected | TimeUp) -> Step:
     return _to(session, State.DISCONNECTED, session.told or _window(session))
 
 
-def goodbye(session: Session, _event: Goodbye) -> Step:
+def goodbye(session: Session, _event: Goodbye | WelcomeReceived) -> Step:
     """Leave with a word."""
     return replace(session, state=State.STOPPED), (SendGoingAway(), Stop(None))
 
 
-def leave(session: Session, _event: Goodbye) -> Step:
+def leave(session: Session, _event: Goodbye | GoAwayReceived | Disconnected | TimeUp) -> Step:
     """Leave without a word: nobody listens."""
     return replace(session, state=State.STOPPED), (Stop(None),)
 
 
+def last_call(session: Session, _event: Goodbye) -> Step:
+    """Call once more at once: a collector that has just started listens, though the next try was to be later."""
+    return replace(session, state=State.LEAVING), (Reconnect(0.0, 0.0), Wait(GOODBYE_SECONDS))
+
+
+def leave_rest(session: Session, event: Goodbye) -> Step:
+    """Leave a rest: without a word if its goodbye was heard, and else it is called once more."""
+    return last_call(session, event) if session.owed else leave(session, event)
+
+
+def last_hello(session: Session, _event: Connected) -> Step:
+    """Say Hello on the new stream, to say the goodbye; its time runs already."""
+    return session, (SendHello(),)
+
+
+def last_wait(session: Session, _event: Goodbye) -> Step:
+    """Hello is on its way: the goodbye follows the Welcome, if that comes soon."""
+    return replace(session, state=State.LEAVING), (Wait(GOODBYE_SECONDS),)
+
+
 def rest(session: Session, _event: Resting) -> Step:
     """Go away for a while with a word."""
-    return replace(_requeued(session), state=State.RESTING, told=None), (SendGoingAway(), Rest())
+    return _resting(session), (SendGoingAway(), Rest())
 
 
 def rest_unheard(session: Session, _event: Resting) -> Step:
     """Go away for a while; nobody listens yet."""
-    return replace(_requeued(session), state=State.RESTING, told=None), (Rest(),)
+    return _resting(session), (Rest(),)
 
 
 def call_later(session: Session, _event: Unheard | Disconnected | TimeUp) -> Step:
     """Nobody has heard the goodbye: somebody may listen later, or the absence is taken for an outage until its end."""
-    return _to(session, State.RESTING, _window(session))
+    return _to(replace(session, owed=True), State.RESTING, _window(session))
 
 
 def call(session: Session, _event: Connected) -> Step:
@@ -287,7 +310,7 @@ def call(session: Session, _event: Connected) -> Step:
 
 def tell(session: Session, _event: WelcomeReceived) -> Step:
     """Say goodbye and nothing else."""
-    return replace(session, state=State.RESTING), (Wait(None), SendGoingAway(), Rest())
+    return _resting(session), (Wait(None), SendGoingAway(), Rest())
 
 
 def put_off(session: Session, event: GoAwayReceived) -> Step:
@@ -299,7 +322,7 @@ def put_off(session: Session, event: GoAwayReceived) -> Step:
 
 def resume(session: Session, _event: Resumed) -> Step:
     """Back again: connect at once."""
-    return replace(session, state=State.DISCONNECTED, failures=0), (Reconnect(0.0, 0.0),)
+    return replace(session, state=State.DISCONNECTED, failures=0, owed=False), (Reconnect(0.0, 0.0),)
 
 
 def _then(before: Step, move: Callable[..., Step], *arguments: object) -> Step:
@@ -322,6 +345,10 @@ def _told_window(event: GoAwayReceived) -> Reconnect | None:
 
 def _stop(session: Session, event: GoAwayReceived) -> Step:
     return replace(_requeued(session), state=State.STOPPED), (Stop(event.reason),)
+
+
+def _resting(session: Session) -> Session:
+    return replace(_requeued(session), state=State.RESTING, told=None, owed=False)
 
 
 def _to(session: Session, state: State, how: Reconnect) -> Step:

@@ -36,14 +36,14 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
         (State.DISCONNECTED, Connected): moves.greet,
         (State.DISCONNECTED, RoundTaken): moves.keep,
         (State.DISCONNECTED, Disconnected): moves.lost,  # no stream could be opened
-        (State.DISCONNECTED, Goodbye): moves.leave,
+        (State.DISCONNECTED, Goodbye): moves.last_call,
         (State.DISCONNECTED, Resting): moves.rest_unheard,
         (State.GREETING, WelcomeReceived): moves.welcome,
         (State.GREETING, RoundTaken): moves.keep,
         (State.GREETING, GoAwayReceived): moves.told_to_go,
         (State.GREETING, TimeUp): moves.lost,
         (State.GREETING, Disconnected): moves.lost,
-        (State.GREETING, Goodbye): moves.leave,
+        (State.GREETING, Goodbye): moves.last_wait,
         (State.GREETING, Resting): moves.rest_unheard,
         (State.LIVE, RoundTaken): moves.send_round,
         (State.LIVE, AckReceived): moves.acknowledged,
@@ -71,7 +71,7 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
         (State.RESTING, Connected): moves.call,
         (State.RESTING, Disconnected): moves.call_later,  # no stream could be opened
         (State.RESTING, Resumed): moves.resume,
-        (State.RESTING, Goodbye): moves.leave,
+        (State.RESTING, Goodbye): moves.leave_rest,
         (State.CALLING, WelcomeReceived): moves.tell,
         (State.CALLING, RoundTaken): moves.keep,
         (State.CALLING, GoAwayReceived): moves.put_off,
@@ -79,7 +79,14 @@ TABLE: Mapping[tuple[State, type[Event]], Callable[[Session, Any], Step]] = Mapp
         (State.CALLING, Disconnected): moves.call_later,
         (State.CALLING, Resting): moves.rest_unheard,
         (State.CALLING, Resumed): moves.resume,
-        (State.CALLING, Goodbye): moves.leave,
+        (State.CALLING, Goodbye): moves.last_wait,
+        (State.LEAVING, Connected): moves.last_hello,
+        (State.LEAVING, WelcomeReceived): moves.goodbye,
+        (State.LEAVING, RoundTaken): moves.keep,
+        (State.LEAVING, GoAwayReceived): moves.leave,
+        (State.LEAVING, TimeUp): moves.leave,
+        (State.LEAVING, Disconnected): moves.leave,
+        (State.LEAVING, Goodbye): moves.leave,
     }
 )
 

@@ -51,9 +51,9 @@ class Stream:
         self._outbox.put(request)
 
     def close(self, patience: float = 0.0) -> None:
-        """End our side, wait `patience` for the collector's, drop the connection."""
+        """End our side, wait `patience` until a goodbye is taken, drop the connection."""
         self._outbox.put(None)
-        if patience:
+        if patience and self._goodbye:
             self._reader.join(patience)
         self._channel.close()
 

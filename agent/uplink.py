@@ -23,6 +23,7 @@ from agent import batch, events, wire
 from agent.channel import failure_of, sentence
 from agent.errors import AgentError
 from agent.events import Action, Event
+from agent.moves import GOODBYE_SECONDS
 from agent.presence import suspended_ns
 from agent.report import Report
 from agent.round import Round
@@ -35,7 +36,6 @@ from czuwak.v1 import ingest_pb2 as pb
 LOG = logging.getLogger(__name__)
 
 INBOX = 1000
-GOODBYE_SECONDS = 1.0
 ANEW_SECONDS = 2.0
 # The machine is gone the next moment: its record tells it at the return. Every other goodbye is told later on.
 _AT_RETURN = {pb.GOING_AWAY_REASON_SLEEP, pb.GOING_AWAY_REASON_HIBERNATE}
@@ -138,7 +138,7 @@ class Uplink:
             LOG.warning("The uplink is stuck; a round was left out", extra={"action": "round_left_out"})
 
     def goodbye(self, reason: pb.GoingAwayReason.ValueType) -> None:
-        """Say goodbye if somebody listens and stop. Returns after GOODBYE_SECONDS and a little at the latest."""
+        """Say goodbye, on a new stream if there is none, and stop; takes GOODBYE_SECONDS and a little at the most."""
         if self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._inbox.put(_Leave(reason), timeout=GOODBYE_SECONDS)
@@ -232,9 +232,7 @@ class Uplink:
             if self._spool.recovered():
                 self._apply(events.Recovered())
         elif isinstance(item, _Leave):
-            self._leave(pb.GoingAway(reason=item.reason))
-            self._spool.close()
-            self._apply(events.Goodbye())
+            self._stop(item.reason)
         elif isinstance(item, _Rest):
             self._leave(pb.GoingAway(reason=item.reason, expected_back_seconds=item.back))
             self._spool.flush()
@@ -258,6 +256,12 @@ class Uplink:
         while waiting:
             self._session, actions = step(self._session, waiting.popleft())
             waiting.extend(answer for action in actions if (answer := self._do(action)) is not None)
+
+    def _stop(self, reason: pb.GoingAwayReason.ValueType) -> None:
+        if not self._session.owed:  # else what nobody heard is still to be said: it tells more than our own end
+            self._leave(pb.GoingAway(reason=reason))
+        self._spool.flush()
+        self._apply(events.Goodbye())
 
     def _renew(self) -> None:
         self._apply(events.GoAwayReceived(events.Farewell.MOVED, 0.0, ANEW_SECONDS))
@@ -378,8 +382,11 @@ class Uplink:
             case events.SetHeartbeat(seconds):
                 self._heartbeat = max(1.0, seconds)
                 self._due[events.HeartbeatDue()] = now + self._heartbeat
-            case events.Stop(reason):
-                self._close(GOODBYE_SECONDS if reason is None else 0.0)
+            case events.Stop(None):
+                self._spool.close()
+                self._close(GOODBYE_SECONDS)
+            case events.Stop(_):
+                self._close()
 
     def _discard(self, number: int, reason: events.Refusal) -> None:
         self._spool.discard(number)

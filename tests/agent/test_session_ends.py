@@ -99,8 +99,32 @@ def test_a_heartbeat_is_sent_only_on_a_live_stream() -> None:
 
 def test_goodbye_is_said_where_somebody_listens() -> None:
     assert after(*LIVE, Goodbye()) == (replace(after(*LIVE)[0], state=State.STOPPED), (SendGoingAway(), Stop(None)))
-    assert after(Goodbye())[1] == (Stop(None),)
-    assert after(Connected(), Goodbye())[1] == (Stop(None),)
+
+
+LEAVING: tuple[Event, ...] = (*LIVE, taken(1), Disconnected(), Goodbye())
+GREETED: tuple[tuple[Event, ...], ...] = ((*LEAVING, Connected()), (Connected(), Goodbye()))
+
+
+def test_without_a_stream_one_more_is_tried_to_say_goodbye() -> None:
+    session, actions = after(*LEAVING)
+    assert (session.state, actions) == (State.LEAVING, (Reconnect(0.0, 0.0), Wait(1.0)))
+    session, actions = after(*LEAVING, Connected())
+    assert (session.state, actions) == (State.LEAVING, (SendHello(),))
+    session, actions = after(Connected(), Goodbye())
+    assert (session.state, actions) == (State.LEAVING, (Wait(1.0),))
+
+
+@pytest.mark.parametrize("greeted", GREETED)
+def test_the_goodbye_follows_the_welcome_and_no_round_with_it(greeted: tuple[Event, ...]) -> None:
+    session, actions = after(*greeted, taken(2), welcome(2))
+    assert (session.state, session.newest, actions) == (State.STOPPED, entry(2), (SendGoingAway(), Stop(None)))
+
+
+@pytest.mark.parametrize("leaving", [LEAVING, *GREETED])
+@pytest.mark.parametrize("fails", [Disconnected(), TimeUp(), GoAwayReceived(Farewell.DRAIN, 3.0, 9.0), Goodbye()])
+def test_where_nobody_answers_at_once_it_leaves_without_a_word(leaving: tuple[Event, ...], fails: Event) -> None:
+    session, actions = after(*leaving, fails)
+    assert (session.state, actions) == (State.STOPPED, (Stop(None),))
 
 
 @pytest.mark.parametrize("events", [(), (Connected(),), LIVE, (*LIVE, GoAwayReceived(Farewell.DRAIN, 0.0, 0.0))])
@@ -135,7 +159,7 @@ def test_it_is_tried_again_ever_more_slowly(fails: tuple[Event, ...]) -> None:
     session, actions = after(Resting(), Unheard(), *fails * 3)
     assert (session.state, actions) == (State.RESTING, (Wait(None), Reconnect(0.0, 8.0)))
     assert step(session, Resumed()) == (
-        replace(session, state=State.DISCONNECTED, failures=0),
+        replace(session, state=State.DISCONNECTED, failures=0, owed=False),
         (Reconnect(0.0, 0.0),),
     )
 
@@ -152,8 +176,15 @@ def test_a_call_ends_with_the_rest_or_begins_anew_with_another_one() -> None:
     assert (session.state, actions) == (State.DISCONNECTED, (Reconnect(0.0, 0.0),))
     session, actions = after(*CALLING, Resting())
     assert (session.state, actions) == (State.RESTING, (Rest(),))
-    session, actions = after(*CALLING, taken(2), Goodbye())
-    assert (session.state, session.newest, actions) == (State.STOPPED, entry(2), (Stop(None),))
+
+
+def test_an_agent_that_stops_in_a_rest_calls_its_goodbye_once_more_unless_it_was_heard() -> None:
+    session, actions = after(*CALLING[:3], Goodbye())
+    assert (session.state, session.owed, actions) == (State.LEAVING, True, (Reconnect(0.0, 0.0), Wait(1.0)))
+    session, actions = after(*CALLING, Goodbye())
+    assert (session.state, session.owed, actions) == (State.LEAVING, True, (Wait(1.0),))
+    session, actions = after(*CALLING, welcome(1), Goodbye())
+    assert (session.state, actions) == (State.STOPPED, (Stop(None),))
 
 
 def test_a_rest_is_told_where_somebody_listens() -> None:

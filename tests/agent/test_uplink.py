@@ -33,6 +33,7 @@ class Harness:
         self.welcomes: queue.Queue[bool] = queue.Queue()
         self.intervals: queue.Queue[float] = queue.Queue()
         self.waits: list[tuple[float, float]] = []
+        self.wait = 0.05
         outside = Outside(
             hello=lambda: pb.Hello(protocol_min=1, protocol_max=1, boot_id="boot", boottime_ns=int(100e9)),
             welcomed=lambda: self.welcomes.put(True),
@@ -47,7 +48,7 @@ class Harness:
 
     def jitter(self, least: float, most: float) -> float:
         self.waits.append((least, most))
-        return 0.05
+        return self.wait if most else 0.0
 
     def connect(self) -> grpc.Channel:
         owned = identity.load(self.folder)
@@ -210,6 +211,39 @@ def test_goodbye_tells_the_reason_and_ends_the_stream(listener: Listener, ca: Au
     one.report(lambda r: r.connected)
     one.uplink.goodbye(pb.GOING_AWAY_REASON_REBOOT)
     assert listener.collector.next("going_away").going_away.reason == pb.GOING_AWAY_REASON_REBOOT
+    assert one.uplink.report.stopped
+
+
+def test_an_agent_that_waits_for_its_next_try_calls_at_once_to_say_goodbye(
+    listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
+) -> None:
+    listener.stop()
+    one = harness(listener.where, ca)
+    one.report(lambda r: "refuses" in r.problem)
+    one.wait, tries = 3600.0, len(one.waits)
+    one.settled(lambda _: len(one.waits) > tries)
+    one.uplink.offer(round_of(100, a=1.0))
+    listener.start()
+    one.uplink.goodbye(pb.GOING_AWAY_REASON_REBOOT)
+    said = [listener.collector.heard.get(timeout=10) for _ in range(2)]
+    assert [each.WhichOneof("message") for each in said] == ["hello", "going_away"]
+    assert said[1].going_away.reason == pb.GOING_AWAY_REASON_REBOOT
+    assert (one.uplink.report.stopped, one.waits[-1]) == (True, (0.0, 0.0))
+    assert one.welcomes.empty()
+
+
+def test_an_agent_that_stops_in_a_pause_nobody_heard_of_says_the_pause(
+    listener: Listener, ca: Authority, harness: Start
+) -> None:
+    listener.stop()
+    one = harness(listener.where, ca)
+    one.report(lambda r: "refuses" in r.problem)
+    one.wait = 3600.0
+    one.uplink.rest(PAUSE, 3600)
+    listener.start()
+    one.uplink.goodbye(STOP)
+    told = listener.collector.next("going_away").going_away
+    assert (told.reason, told.expected_back_seconds) == (PAUSE, 3600)
     assert one.uplink.report.stopped
 
 

@@ -40,6 +40,7 @@ LOUD: Mapping[tuple[str, str], tuple[int, int]] = {
     ("server", "lost goodbye"): (1, 0),
     ("server", "reboot without return"): (1, 1),
 }
+LAST_CALL = ("shutdown", "reboot")  # its agent stops: without a stream it tries one at once to say so
 TIMED = ("reboot", "reboot without return")  # a goodbye with a time by which a server must be back
 QUIET = 0.6
 LIVES = ("shutdown", "reboot", "sleep", "lost goodbye", "crash short", "crash long", "dies", "pause", "quiet")
@@ -175,7 +176,11 @@ class World:
         if word in {"goodbye", "lost"}:
             name = pb.GoingAwayReason.Value(f"GOING_AWAY_REASON_{reason.upper()}")
             now = int(self.at * 1e9)
-            life.record = pb.Absence(reason=name, wall_ns=now, boot_id=f"boot-{life.boot}", clean=True)
+            record = pb.Absence(reason=name, wall_ns=now, boot_id=f"boot-{life.boot}", clean=True)
+            life.record = record
+            if word == "goodbye" and reason in LAST_CALL and self.alive and not life.connected:
+                self.hello(life)
+                life.record = record  # a Hello that only says goodbye leaves it for the return
             life.unheard = word == "lost" or not (life.connected and self.alive)
             life.calls = life.unheard and reason == "user_pause"
             if not life.unheard:

@@ -51,6 +51,14 @@ def test_a_server_that_nobody_heard_and_that_stays_away_has_its_ticket(tmp_path:
     assert wrong(world) == []
 
 
+@pytest.mark.parametrize("what", ["shutdown", "reboot"])
+def test_a_goodbye_between_our_start_and_its_next_try_is_heard(tmp_path: Path, what: str) -> None:
+    world = gone(tmp_path / "world", what, (195.0, f"goodbye {what}"), (900.0, "boot"))
+    assert world.tickets()[0]["h0"] == 0
+    assert not world.lives["h0"].unheard
+    assert wrong(world) == []
+
+
 @pytest.mark.parametrize("at", [120.0, 250.0], ids=["told when somebody listens", "heard at once"])
 @pytest.mark.parametrize("back", [900.0, 5000.0], ids=["over", "goes on"])
 def test_a_pause_has_no_ticket(tmp_path: Path, at: float, back: float) -> None:
