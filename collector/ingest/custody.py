@@ -35,6 +35,7 @@ class Sighting:
     taken: Sequence[hosts.Host] = ()  # hosts of the dead that are ours from now on
     alerts: Sequence[Alert] = ()  # of the hosts taken
     homeless: Sequence[Alert] | None = None  # of no host, when the lead is new
+    failing: collectors.Failing = frozenset()  # rules the other living collectors cannot judge
 
 
 class Custody:
@@ -53,6 +54,7 @@ class Custody:
         self._looking = threading.Lock()
         self._over = False
         self._pending: set[str] = set()  # refused by a commit, still in the schedule
+        self._failing: collectors.Failing = frozenset()  # rules, when they were last judged here
 
     # --- any thread: the database alone ---
 
@@ -71,18 +73,19 @@ class Custody:
         if self._over:
             raise StoreError("this collector has told its end")
         with self._store.write() as conn:  # alone: whoever froze with the lease's lock must not make us look dead
-            at = collectors.beat(conn, self.collector)
+            at = collectors.beat(conn, self.collector, self._failing)
         with self._store.write() as conn:
             gen = leases.acquire(conn, leases.LEAD, self.collector)
             taken = hosts.attend(conn, self.collector, at) if gen else ()
             others = collectors.others(conn, self.collector, at)
             return Sighting(
                 hosts.holders(conn) if others or lead != gen else {},
-                others,
+                frozenset(other.name for other in others),
                 gen,
                 taken,
                 alert_rows.alerts_by_instance(conn, (host.instance for host in taken)),
                 alert_rows.alerts_of_no_host(conn) if gen != lead or not lead else None,
+                frozenset(rule for other in others for rule in other.failing),
             )
 
     def leave(self) -> None:
@@ -125,7 +128,8 @@ class Custody:
         return frozenset(i for i, row in rows.items() if row == (self._gens.get(i), self.collector))
 
     def settle(self, schedule: Schedule) -> None:
-        """After an evaluation: forgets what its commits were refused."""
+        """After an evaluation: forgets what its commits were refused, keeps what the next look is to tell."""
+        self._failing = schedule.failing()
         if self._pending:
             lost, self._pending = self._pending, set()
             self._forget(schedule, lost)
@@ -162,6 +166,7 @@ class Custody:
         if seen.homeless is not None and seen.lead:
             schedule.release(lambda labels: self._homeless(labels) and labels.get(OWN) != self.name)
             schedule.adopt([a for a in seen.homeless if self.owns(a.labels) and a.labels.get(OWN) != self.name], at)
+        schedule.hear(seen.failing)
 
     def _know(self, seen: Sighting) -> None:
         if seen.lead and seen.lead != self._lead:

@@ -230,6 +230,7 @@ def make_engine(
             unknown_after=settings.unknown_after,
             host_online=host_online,
             owns=custody.owns,
+            elsewhere=seen.failing,
         ),
         commit=custody.commit(intake.judged),
         settle=custody.settle,

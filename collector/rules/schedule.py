@@ -20,13 +20,14 @@ from collector.rules.errors import RuleError
 from collector.rules.evidence import gather, proof
 from collector.rules.model import AlertRule, Group, RecordRule, Rule
 from collector.rules.report import GroupReport, RuleReport
-from collector.rules.series import FAILING, Written, alert_series, recorded, with_ends
+from collector.rules.series import Written, alert_series, health, recorded, with_ends
 
 MOST_EVIDENCE = 50  # charts gathered in one evaluation of a group
 EVIDENCE_TIME = 0.5  # seconds: tickets come before charts when much breaks at once
 
 Commit = Callable[[AlertChanges, float], Sequence[Alert]]
 Record = Callable[[Sequence[Labels], Sequence[float], float], None]
+Names = frozenset[tuple[str, str]]  # group and name of rules
 
 # What hostile or unlucky data can raise in one rule's arithmetic: it stays that rule's own failure.
 _SHOWN = frozenset({EventKind.FIRED, EventKind.RECOVERED})
@@ -75,6 +76,7 @@ class Schedule:
     rule is gone end with the first commit. `needs_proof` False: as promtool, see `unit`. `charts` False: events
     carry no evidence. `work` gives the seconds this thread has worked: a busy machine is no rule's fault.
     `owns` False: another collector judges what has these labels; no alert of it begins here.
+    `elsewhere` are the rules that fail at other collectors, as `hear` takes them.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Schedule:
         key_of: Callable[[Labels], str] = rules_key,
         host_online: Callable[[Labels], bool] = lambda _labels: True,
         owns: Callable[[Labels], bool] = lambda _labels: True,
+        elsewhere: Names = frozenset(),
         needs_proof: bool = True,
         charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
@@ -115,7 +118,8 @@ class Schedule:
             running.state = restore(held.pop(running.rule.uid, ()))
         self._orphans = [alert for rest in held.values() for alert in rest]
         self._ended: tuple[Labels, ...] = ()
-        self._mended: tuple[Labels, ...] = ()  # health series of rules that are gone
+        self._mended: tuple[Labels, ...] = ()  # health series of rules that fail nowhere any more
+        self._elsewhere = elsewhere
 
     def next_due(self) -> float:
         """When the next group is due; infinity without groups."""
@@ -127,6 +131,7 @@ class Schedule:
         After such an error the group's state is as it was, and the groups behind it are still due.
         """
         self._end_orphans(at, commit, record)
+        self._tell_elsewhere(at, record)
         for turn in self._turns:
             if turn.next_at - at > turn.interval:  # the clock went back
                 turn.next_at = at
@@ -146,8 +151,8 @@ class Schedule:
             if before is not None:
                 running.state, running.written, running.error = before.state, before.written, before.error
         self._ended += tuple(labels for running in old.values() for labels in running.written)
-        still = {labels for turn in self._turns for labels in _failing(turn)}
-        told = (labels for turn in turns.values() for labels in _failing(turn))
+        still = {labels for turn in self._turns for labels in self._health(turn)}
+        told = (labels for turn in turns.values() for labels in self._health(turn))
         self._mended += tuple(labels for labels in told if labels not in still)
         leaving = [alert for running in old.values() for alert in running.state.alerts.values()]
         return _gone([*leaving], at, self._names())
@@ -179,6 +184,18 @@ class Schedule:
             if len(stay) < len(state.alerts):
                 running.state = replace(state, alerts=stay)
         self._orphans = [alert for alert in self._orphans if not leaves(alert.labels)]
+
+    def failing(self) -> Names:
+        """The rules that could not be judged here the last time."""
+        return frozenset(
+            (turn.group.name, running.rule.name) for turn in self._turns for running in turn.rules if running.error
+        )
+
+    def hear(self, elsewhere: Names) -> None:
+        """Takes the rules that fail at other collectors: a rule that is blind anywhere is one problem everywhere."""
+        over = self._elsewhere - elsewhere - self.failing()
+        self._mended += tuple(health(*name) for name in over)
+        self._elsewhere = elsewhere
 
     def report(self) -> tuple[GroupReport, ...]:
         """Every group and rule with its health, in order."""
@@ -258,7 +275,7 @@ class Schedule:
             else:
                 running.error = ""
                 steps += [(running, taken)] if taken else []
-        record(*with_ends(_failing(turn), ()), at)
+        record(*with_ends(self._health(turn), ()), at)
         changes = _merged(taken.changes for _, taken in steps)
         stored = commit(self._with_evidence(turn, changes, select, at), at) if changes else ()
         _keep(steps, stored)
@@ -350,9 +367,26 @@ class Schedule:
         if self._ended:
             record(*with_ends({}, self._ended), at)
             self._ended = ()
-        if self._mended:  # a rule that is gone fails no more: its ticket recovers by proof, not by silence
-            record(self._mended, [0.0] * len(self._mended), at)
-            self._mended = ()
+
+    def _tell_elsewhere(self, at: float, record: Record) -> None:
+        """What fails at others, also of rules that are not here, and what fails no more.
+
+        A rule that is gone fails no more: its ticket recovers by proof, not by silence.
+        """
+        told = {**dict.fromkeys(self._mended, 0.0), **{health(*name): 1.0 for name in self._elsewhere}}
+        if told:
+            record([*told], [*told.values()], at)
+        self._mended = ()
+
+    def _health(self, turn: _Turn) -> Written:
+        """The group's own health as series, so that a default rule can open a ticket about a rule that is blind."""
+        written: Written = {}
+        for running in turn.rules:
+            name = (turn.group.name, running.rule.name)
+            labels = health(*name)
+            fails = bool(running.error) or name in self._elsewhere
+            written[labels] = max(written.get(labels, 0.0), float(fails))
+        return written
 
 
 def _gone(alerts: Sequence[Alert], at: float, names: frozenset[str]) -> AlertChanges:
@@ -387,15 +421,6 @@ def _keep(steps: _Steps, stored: Iterable[Alert]) -> None:
             for key, alert in taken.state.alerts.items()
         }
         running.state = replace(taken.state, alerts=alerts)
-
-
-def _failing(turn: _Turn) -> Written:
-    """The group's own health as series, so that a default rule can open a ticket about a rule that is blind."""
-    written: Written = {}
-    for running in turn.rules:
-        labels = Labels.of(__name__=FAILING, group=turn.group.name, rule=running.rule.name)
-        written[labels] = max(written.get(labels, 0.0), float(bool(running.error)))
-    return written
 
 
 def _fail(turn: _Turn, running: _Running, error: Exception) -> None:

@@ -37,6 +37,11 @@ def alert_series(alerts: Iterable[Alert]) -> Written:
     return written
 
 
+def health(group: str, rule: str) -> Labels:
+    """The series that is 1 while a rule cannot be judged."""
+    return Labels.of(__name__=FAILING, group=group, rule=rule)
+
+
 def with_ends(written: Written, before: Iterable[Labels]) -> tuple[Sequence[Labels], Sequence[float]]:
     """Columns to record: what is written now, and a stale marker for what was written last time only."""
     ended = [labels for labels in before if labels not in written]

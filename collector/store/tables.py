@@ -228,6 +228,7 @@ collector = Table(
     _time("started_at"),
     _time("seen_at"),
     _time("stopped_at", null=True),
+    Column("failing", JSON(none_as_null=True), nullable=False, server_default="[]"),  # [group, rule] of each
     Index(None, "seen_at"),
 )
 

@@ -73,8 +73,15 @@ class Site:
         self.cut: dict[str, int] = {}
         self.custody = Custody(store, str(uuid4()), name)
         self.custody.lost = self.cut.update
-        alerts = self.custody.started(self.custody.enter())
-        self.schedule = Schedule(load_text(rules, "r.yml"), alerts, started_at=at, owns=self.custody.owns, charts=False)
+        seen = self.custody.enter()
+        self.schedule = Schedule(
+            load_text(rules, "r.yml"),
+            self.custody.started(seen),
+            started_at=at,
+            owns=self.custody.owns,
+            elsewhere=seen.failing,
+            charts=False,
+        )
         self.commit = self.custody.commit(Intake(store).judged)
 
     def connect(self, host: str, at: float) -> int:

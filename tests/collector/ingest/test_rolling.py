@@ -62,7 +62,7 @@ def test_a_rolling_restart_adds_no_ticket_event(house: House, wire: Wire) -> Non
     asyncio.run(main())
     with house.store.read() as conn:
         assert [c.stopped_at is None for c in collectors.collectors(conn)] == [False, False]
-        assert collectors.others(conn, "", clock(conn)) == frozenset()
+        assert collectors.others(conn, "", clock(conn)) == []
 
 
 def test_the_second_collector_takes_the_lead_and_the_hosts_of_the_first_that_left(house: House) -> None:

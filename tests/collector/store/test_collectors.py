@@ -35,7 +35,7 @@ def test_a_start_under_the_same_name_ends_the_process_before_it(store: Store) ->
         collectors.register(conn, "c2", "two")
         collectors.register(conn, "c3", "one")
         assert living(conn) == {"c2", "c3"}
-        assert collectors.others(conn, "c3", clock(conn)) == {"two"}
+        assert [c.name for c in collectors.others(conn, "c3", clock(conn))] == ["two"]
 
 
 def test_what_was_only_thought_dead_comes_back_with_its_next_beat(store: Store) -> None:
@@ -44,6 +44,32 @@ def test_what_was_only_thought_dead_comes_back_with_its_next_beat(store: Store) 
         collectors.register(conn, "c2", "one")
         collectors.beat(conn, "c1")
         assert living(conn) == {"c1", "c2"}
+
+
+def test_a_beat_tells_which_rules_fail_until_the_next_one(store: Store) -> None:
+    with store.write() as conn:
+        collectors.register(conn, "c1", "one")
+        assert [c.failing for c in collectors.collectors(conn)] == [frozenset()]
+        failing = {("g", "A"), ("g", 'B "\u0142"')}
+        at = collectors.beat(conn, "c1", failing)
+        assert [c.failing for c in collectors.others(conn, "", at)] == [failing]
+        assert collectors.others(conn, "c1", at) == []
+        assert collectors.others(conn, "", at + collectors.DEAD_AFTER + 1) == []
+        at = collectors.beat(conn, "c1")
+        assert [c.failing for c in collectors.others(conn, "", at)] == [frozenset()]
+        collectors.stop(conn, "c1")
+        assert collectors.others(conn, "", clock(conn)) == []
+
+
+def test_of_very_many_failing_rules_the_first_are_told(store: Store) -> None:
+    with store.write() as conn:
+        collectors.register(conn, "c1", "one")
+        every = [("g", f"{number:04}") for number in range(collectors.MOST_FAILING + 1)]
+        collectors.beat(conn, "c1", reversed(every))
+        assert [c.failing for c in collectors.collectors(conn)] == [frozenset(every[:-1])]
+        long = [("g", str(number) * (collectors.LONGEST_FAILING // 2)) for number in range(3)]
+        collectors.beat(conn, "c1", long)
+        assert [c.failing for c in collectors.collectors(conn)] == [frozenset(long[:1])]
 
 
 def test_rows_of_processes_of_long_ago_are_cleared_away(store: Store) -> None:

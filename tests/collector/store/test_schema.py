@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from collector.store import SchemaError, open_store, upgrade
+from collector.store import SchemaError, collectors, open_store, upgrade
 from collector.store.engine import connect
 from collector.store.tables import metadata
 
@@ -53,9 +53,9 @@ def _parts(sql: str) -> list[str]:
 
 def test_an_upgrade_says_what_it_did_and_then_has_nothing_to_do(empty_url: str) -> None:
     connect(empty_url, create=True).dispose()
-    assert upgrade(empty_url, dry_run=True) == ["0001", "0002"]
-    assert upgrade(empty_url, dry_run=True) == ["0001", "0002"]
-    assert upgrade(empty_url) == ["0001", "0002"]
+    assert upgrade(empty_url, dry_run=True) == ["0001", "0002", "0003"]
+    assert upgrade(empty_url, dry_run=True) == ["0001", "0002", "0003"]
+    assert upgrade(empty_url) == ["0001", "0002", "0003"]
     assert upgrade(empty_url) == []
     open_store(empty_url).close()
 
@@ -131,8 +131,23 @@ def test_a_database_of_any_earlier_revision_is_brought_up_with_its_rows(empty_ur
                 """VALUES ('k', 'r', '{"instance": "n"}', 'firing', 1, 2, '{}', 1)"""
             )
         )
-    assert upgrade(empty_url) == ["0002"]
+    assert upgrade(empty_url, to="0002") == ["0002"]
+    with engine.execution_options(czuwak_write=True).begin() as conn:
+        conn.execute(sa.text("INSERT INTO collector (id, name, started_at, seen_at) VALUES ('c', 'one', 1, 2)"))
+    assert upgrade(empty_url) == ["0003"]
     with engine.connect() as conn:
         assert conn.execute(sa.text("SELECT approved_at, boot_id, lost FROM host")).all() == [(5.0, "", 0)]
         assert conn.execute(sa.text("SELECT instance FROM alert")).all() == [("n",)]
+        (one,) = collectors.collectors(conn)
+        assert (one.name, one.failing) == ("one", frozenset())
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_every_earlier_revision_gets_the_same_tables_as_a_new_database(empty_url: str, revision: str) -> None:
+    assert upgrade(empty_url, to=revision)[-1] == revision
+    assert upgrade(empty_url)[-1] == "0003"
+    engine = connect(empty_url)
+    with engine.connect() as conn:
+        assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata) == []
     engine.dispose()
