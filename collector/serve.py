@@ -117,7 +117,7 @@ def policy(config: Config) -> Policy:
 def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
-    from collector.ingest.gathering import Gathering  # noqa: PLC0415 - as above
+    from collector.ingest.gathering import Loop  # noqa: PLC0415 - as above
 
     raise_file_limit()
     opened(config).close()
@@ -139,7 +139,7 @@ def run_ingest(config: Config) -> int:
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Gathering())) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(
             process.serve(
                 settings,

@@ -29,6 +29,7 @@ from czuwak.v1 import ingest_pb2 as pb
 
 _MAX_OUTBOX = 256  # answers an agent has not read, before we stop reading it
 _WRITE_SECONDS = 30.0
+_NEVER = float("inf")
 _PAUSE = 0.02
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,13 @@ class Link:
         # An `asyncio.Queue` keeps four of them, 3 KiB for each agent.
         self._outbox: deque[Action] = deque()
         self._woken: asyncio.Future[None] | None = None
+        self._patience = asyncio.timeout(None)
+        self._writing = _NEVER  # since when a write has not ended
 
     def feed(self, event: Event) -> None:
         """One step of the session; quick actions are done now, those that wait are queued."""
-        self.session, actions = step(self.session, event, self._hooks.now())
+        now = self._hooks.now()
+        self.session, actions = step(self.session, event, now)
         for action in actions:
             match action:
                 case Append():
@@ -81,20 +85,25 @@ class Link:
                     self._hooks.count(self, action)
                 case _:
                     self._put(action)
+        if now - self._writing > _WRITE_SECONDS:  # each second brings an event; a timer a write costs more
+            self._writing = _NEVER
+            self._patience.reschedule(0.0)
 
     async def run(self, requests: AsyncIterator[pb.StreamRequest], write: Write) -> Close:
         """Until somebody ends the stream; how it ended."""
         reader = asyncio.create_task(self._read(requests))
         try:
-            while True:
-                action = await self._next()
-                if isinstance(action, Close):
-                    return action
-                if isinstance(action, Send):
-                    async with asyncio.timeout(_WRITE_SECONDS):  # no task of its own, as `wait_for` would make
+            async with self._patience:
+                while True:
+                    action = await self._next()
+                    if isinstance(action, Close):
+                        return action
+                    if isinstance(action, Send):
+                        self._writing = self._hooks.now()
                         await write(action.message)
-                elif isinstance(action, OpenSession):
-                    await self._hooks.open(self, action.hello)
+                        self._writing = _NEVER
+                    elif isinstance(action, OpenSession):
+                        await self._hooks.open(self, action.hello)
         except TimeoutError:
             return Close("DEADLINE_EXCEEDED", f"Nothing was read for {_WRITE_SECONDS:g} s.")
         finally:

@@ -3,12 +3,15 @@
 import asyncio
 import selectors
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
+import grpc
 import pytest
 
-from collector.ingest.gathering import Gathering
+from collector.ingest.gathering import Gathering, Loop, is_of_grpc
 
 PAUSE = 0.5
 Ready = list[tuple[selectors.SelectorKey, int]]
@@ -87,5 +90,51 @@ def test_a_loop_runs_on_it() -> None:
     async def hop() -> int:
         return await asyncio.to_thread(lambda: 7)
 
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Gathering())) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         assert [runner.run(hop()) for _ in range(3)] == [7, 7, 7]
+
+
+class PollerCompletionQueue:
+    """Wakes as gRPC's class of that name does: a byte an event, one byte read at a wake-up."""
+
+    def __init__(self) -> None:
+        self.read, self.write = socket.socketpair()
+        self.woken = 0
+
+    def handle(self, *_: object) -> None:
+        self.read.recv(1)
+        self.woken += 1
+
+
+def test_many_bytes_of_grpc_wake_it_once() -> None:
+    queue = PollerCompletionQueue()
+
+    async def wake(count: int) -> int:
+        asyncio.get_running_loop().add_reader(queue.read, partial(queue.handle, "loop"))
+        queue.write.send(b"1" * count)
+        for _ in range(count + 2):  # as often as it asks what is ready
+            await asyncio.sleep(0)
+        return queue.woken
+
+    with queue.read, queue.write, asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(wake(5)) == 1
+        assert runner.run(wake(1)) == 2
+
+
+def test_grpc_wakes_it_in_that_way() -> None:
+    told: list[tuple[object, Callable[..., Any]]] = []
+
+    class Asked(Loop):
+        def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
+            told.append((fd, callback))
+            super().add_reader(fd, callback, *args)
+
+    async def connect() -> None:
+        async with grpc.aio.insecure_channel("127.0.0.1:1"):
+            pass
+
+    with asyncio.Runner(loop_factory=Asked) as runner:
+        runner.run(connect())
+    ((end, callback),) = told
+    assert isinstance(end, socket.socket)
+    assert is_of_grpc(callback)
