@@ -192,9 +192,12 @@ class Schedule:
         )
 
     def hear(self, elsewhere: Names) -> None:
-        """Takes the rules that fail at other collectors: a rule that is blind anywhere is one problem everywhere."""
-        over = self._elsewhere - elsewhere - self.failing()
-        self._mended += tuple(health(*name) for name in over)
+        """Takes the rules that fail at other collectors: a rule that is blind anywhere is one problem everywhere.
+
+        How a rule of ours stands once it works there is told by its own next evaluation.
+        """
+        ours = {(turn.group.name, running.rule.name) for turn in self._turns for running in turn.rules}
+        self._mended += tuple(health(*name) for name in self._elsewhere - elsewhere - ours)
         self._elsewhere = elsewhere
 
     def report(self) -> tuple[GroupReport, ...]:

@@ -186,6 +186,30 @@ def test_a_rule_that_fails_is_a_series_a_rule_can_watch() -> None:
     assert desk.told()[-1] == (EventKind.FIRED, "Blind")
 
 
+def test_no_word_of_a_rule_that_fails_elsewhere_says_that_it_works_until_it_does() -> None:
+    desk, told = Desk(one()), list[tuple[str, float]]()
+
+    def run(at: float) -> set[tuple[str, float]]:
+        told.clear()
+        desk.schedule.run(
+            desk.head.select,
+            at,
+            commit=desk.commit,
+            record=lambda series, values, _at: told.extend(
+                (f"{one.get('group')}.{one.get('rule')}", value) for one, value in zip(series, values, strict=True)
+            ),
+        )
+        return set(told)
+
+    desk.schedule.hear(frozenset({("g", "A"), ("h", "B")}))
+    assert run(0.0) == {("g.A", 1.0), ("h.B", 1.0)}
+    assert run(0.5) == {("g.A", 1.0), ("h.B", 1.0)}  # before the next turn of its group
+    assert desk.schedule.failing() == frozenset()
+    desk.schedule.hear(frozenset())
+    assert run(1.0) == {("g.A", 0.0), ("h.B", 0.0)}
+    assert run(2.0) == {("g.A", 0.0)}
+
+
 def test_the_report_counts_alerts_by_state() -> None:
     desk = Desk(one(**{"for": "10s"}))
     untouched = desk.schedule.report()[0].rules[0]
