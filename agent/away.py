@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent import presence
+from agent.report import Told
 from czuwak.v1 import ingest_pb2 as pb
 
 LOG = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ _SLEPT_NS = 1_000_000_000
 class Streams(Protocol):
     """What is needed of the uplink."""
 
-    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> None:
-        """Say goodbye and end the stream."""
+    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> Told:
+        """Say goodbye and end the stream; what becomes of it."""
 
     def resume(self) -> None:
         """Connect again."""
@@ -103,8 +104,8 @@ class Away:
         left = 0 if until is None else math.ceil(until - now)
         return pb.GoingAway(reason=told.reason, expected_back_seconds=left)
 
-    def goodbye(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> bool:
-        """Record, spool, goodbye, in this order; False where the record could not be written. Safe to repeat."""
+    def goodbye(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> tuple[Told, bool]:
+        """Record, spool, goodbye, in this order; whether there is a record, too. Safe to repeat."""
         back = min(max(0, back), LONGEST_BACK)
         clocks = self._clocks
         with self._lock:
@@ -118,10 +119,10 @@ class Away:
                 None if pause else clocks.awake() + patience,
                 clocks.suspended_ns(),
             )
-            self._streams.rest(reason, back)
+            told = self._streams.rest(reason, back)
         name = pb.GoingAwayReason.Name(reason)
-        LOG.info("Goodbye was said: %s", name, extra={"action": "goodbye", "back": back})
-        return written
+        LOG.info("Goodbye: %s, %s", name, told.name, extra={"action": "goodbye", "back": back})
+        return told, written
 
     def resume(self) -> bool:
         """Stream again, with one round at once; False where there was no rest."""

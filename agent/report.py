@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from agent.sample import Family, Kind, Sample
 
@@ -18,6 +19,15 @@ STORED = Family("czuwak_agent_spool_disk_batches", Kind.GAUGE, "Batches on disk,
 STORED_BYTES = Family("czuwak_agent_spool_disk_bytes", Kind.GAUGE, "Disk used by batches.")
 DISK = Family("czuwak_agent_spool_disk_ok", Kind.GAUGE, "0 while batches can be kept in memory only.")
 RECONNECTS = Family("czuwak_agent_reconnects_total", Kind.COUNTER, "Ends of streams and failed attempts to open one.")
+
+
+class Told(Enum):
+    """What becomes of a goodbye for a while."""
+
+    HEARD = auto()
+    LATER = auto()  # said as soon as a collector listens
+    AT_RETURN = auto()  # in the record of the absence, told by the next Hello
+    NEVER = auto()  # this agent streams no more
 
 
 @dataclass(frozen=True, slots=True)

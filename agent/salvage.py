@@ -46,18 +46,17 @@ def schemas_in(old: sqlite3.Connection) -> Iterator[tuple[bytes, pb.Schema]]:
 
 
 def survivors_in(old: sqlite3.Connection) -> Iterator[Row]:
-    """Rows that are right, from both ends up to where the file cannot be read any further."""
-    seen = 0
-    for order, limit in (("asc", 0), ("desc", 1)):
+    """Rows that are right, each once, from both ends up to where the file cannot be read any further."""
+    seen: set[int] = set()
+    for order in ("asc", "desc"):
         query = f"select {HEAD}, checksum, data from batch order by place {order}"  # noqa: S608
         with contextlib.suppress(*DAMAGE):
             for found in old.execute(query):
-                if not isinstance(found[0], int) or (limit and found[0] <= seen):
-                    break
-                seen = seen if limit else max(seen, found[0])
                 row = row_of(found)
-                if row is not None and 0 < row.place < 2**62:
+                if row is not None and row.place not in seen:  # a page may stand in the place of another as well
+                    seen.add(row.place)
                     yield row
+            return
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from agent.notify import notify
 from agent.pace import Pace
 from agent.probes import AnyProbe, Probe, probes
 from agent.renewal import Keeper, child
-from agent.report import Report
+from agent.report import Report, Told
 from agent.round import Round, take_round
 from agent.spool import Spool
 from agent.turns import Turns
@@ -30,6 +30,12 @@ LOG = logging.getLogger(__name__)
 PROTOCOL = 1
 STATUS_FILE = "status.json"
 SPOOL_FILE = "spool.db"
+_GOODBYES = {
+    Told.HEARD: "goodbye was said",
+    Told.LATER: "no collector has heard the goodbye yet: it will be said as soon as one listens",
+    Told.AT_RETURN: "no collector has heard the goodbye: it will be told when this machine is back",
+    Told.NEVER: "no collector hears the goodbye, for this agent streams no more: see `czuwak-agent doctor`",
+}
 
 
 def run(
@@ -168,14 +174,20 @@ def _offer(uplink: Uplink | None, gone: Away | None) -> Callable[[Round], None]:
 def _controls(gone: Away) -> Callable[[control.Request], control.Answer]:
     def act(request: control.Request) -> control.Answer:
         if request.action == "goodbye" and request.reason in away.REASONS:
-            written = gone.goodbye(away.REASONS[request.reason], request.back)
-            said = "goodbye was said" if written else "goodbye was said, but the disk took no record of it"
-            return control.Answer(ok=True, said=said)
+            told, recorded = gone.goodbye(away.REASONS[request.reason], request.back)
+            return _answered(told, recorded=recorded)
         if request.action == "resume":
             return control.Answer(ok=True, said="streaming goes on" if gone.resume() else "nothing was paused")
         return control.Answer(ok=False, said=f"unknown action or reason; reasons are {', '.join(away.REASONS)}")
 
     return act
+
+
+def _answered(told: Told, *, recorded: bool) -> control.Answer:
+    if told is Told.AT_RETURN and not recorded:
+        return control.Answer(ok=False, said="no collector heard the goodbye, and the disk took no record of it")
+    said = _GOODBYES[told] if recorded else f"{_GOODBYES[told]}; the disk took no record of it"
+    return control.Answer(ok=told is not Told.NEVER, said=said)
 
 
 def _leave(config: Config, uplink: Uplink, gone: Away, environment: Mapping[str, str]) -> None:

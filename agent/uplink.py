@@ -25,7 +25,7 @@ from agent.errors import AgentError
 from agent.events import Action, Event
 from agent.moves import GOODBYE_SECONDS
 from agent.presence import suspended_ns
-from agent.report import Report
+from agent.report import Report, Told
 from agent.round import Round
 from agent.session import Session, State, step
 from agent.spool import Spool
@@ -70,7 +70,7 @@ class _Leave:
 class _Rest:
     reason: pb.GoingAwayReason.ValueType
     back: int
-    done: threading.Event
+    told: queue.SimpleQueue[Told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ class Uplink:
         self._leaving = pb.GoingAway()
         self._left_ns = 0
         self._resting: pb.GoingAway | None = None
+        self._told = Told.LATER
         self._nacked: Counter[str] = Counter()
         self._sent = self._acked = self._reconnects = 0
         self._problem = ""
@@ -144,15 +145,21 @@ class Uplink:
                 self._inbox.put(_Leave(reason), timeout=GOODBYE_SECONDS)
             self._thread.join(GOODBYE_SECONDS + 0.5)
 
-    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> None:
+    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> Told:
         """Say goodbye for a while, `back` seconds if that is known, and end the stream; as quick as `goodbye`.
 
         Where nobody listens it is said as soon as somebody does, but for a machine that is about to sleep.
         """
-        done = threading.Event()
-        with contextlib.suppress(queue.Full):
-            self._inbox.put(_Rest(reason, back, done), timeout=GOODBYE_SECONDS)
-            done.wait(GOODBYE_SECONDS + 0.5)
+        if not self._thread.is_alive():
+            return Told.NEVER
+        told: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        try:
+            self._inbox.put(_Rest(reason, back, told), timeout=GOODBYE_SECONDS)
+            return told.get(timeout=GOODBYE_SECONDS + 0.5)
+        except queue.Full:
+            return Told.AT_RETURN
+        except queue.Empty:
+            return Told.LATER
 
     def resume(self) -> None:
         """The rest is over: connect at once."""
@@ -236,8 +243,9 @@ class Uplink:
         elif isinstance(item, _Rest):
             self._leave(pb.GoingAway(reason=item.reason, expected_back_seconds=item.back))
             self._spool.flush()
+            self._told = Told.LATER
             self._apply(events.Resting())
-            item.done.set()
+            item.told.put(self._told)
         elif isinstance(item, _Resume):
             self._apply(events.Resumed())
         elif isinstance(item, _Anew):
@@ -343,8 +351,10 @@ class Uplink:
         self._due = {}
         if stream is not None and stream.heard:
             self._problem = ""
+            self._told = Told.HEARD
             return None
-        return None if self._leaving.reason in _AT_RETURN else events.Unheard()
+        self._told = Told.AT_RETURN if self._leaving.reason in _AT_RETURN else Told.LATER
+        return None if self._told is Told.AT_RETURN else events.Unheard()
 
     def _say(self, action: Action) -> None:
         match action:

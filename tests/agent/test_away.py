@@ -8,6 +8,7 @@ import pytest
 from agent import control, presence
 from agent.away import Away, Clocks, record
 from agent.errors import ControlError
+from agent.report import Told
 from czuwak.v1 import ingest_pb2 as pb
 
 SLEEP, PAUSE, REBOOT = (
@@ -32,9 +33,10 @@ class World:
             self.folder, self, lambda: self.did.append("hurry"), before=lambda: self.did.append("flush"), clocks=clocks
         )
 
-    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> None:
+    def rest(self, reason: pb.GoingAwayReason.ValueType, back: int = 0) -> Told:
         there = presence.read_absence(self.folder) is not None
         self.did.append(f"goodbye {pb.GoingAwayReason.Name(reason).removeprefix('GOING_AWAY_REASON_')} {back} {there}")
+        return Told.HEARD
 
     def resume(self) -> None:
         self.did.append("connect")
@@ -47,7 +49,7 @@ def world(tmp_path: Path) -> World:
 
 def test_the_record_and_the_spool_are_on_disk_before_the_goodbye(world: World) -> None:
     assert world.away.streams()
-    assert world.away.goodbye(SLEEP, 60)
+    assert world.away.goodbye(SLEEP, 60) == (Told.HEARD, True)
     assert world.did == ["flush", "goodbye SLEEP 60 True"]
     assert not world.away.streams()
     told = presence.read_absence(world.folder)
@@ -58,7 +60,7 @@ def test_the_record_and_the_spool_are_on_disk_before_the_goodbye(world: World) -
 def test_a_disk_that_takes_no_record_does_not_silence_the_goodbye(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     world = World(tmp_path / "file")
-    assert not world.away.goodbye(SLEEP)
+    assert world.away.goodbye(SLEEP) == (Told.HEARD, False)
     assert world.did == ["flush", "goodbye SLEEP 0 False"]
 
 

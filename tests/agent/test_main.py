@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import __version__, exposition, log
+from agent import __version__, control, exposition, log
 from agent.main import main
 from czuwak.v1 import ingest_pb2 as pb
 from tests.agent.conftest import Authority, Listener
@@ -56,6 +56,15 @@ def page_of(config: Path) -> str:
             return answer.decode()
         time.sleep(0.05)
     raise AssertionError("the page never came")
+
+
+def obeying(state: Path) -> None:
+    """Returns once the running agent takes commands."""
+    for _ in range(200):
+        if (state / control.SOCKET).exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the control socket never came")
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -191,13 +200,19 @@ def test_the_agent_streams_says_goodbye_and_explains_itself_when_it_returns(
 
 
 def test_goodbye_and_resume_speak_to_the_running_agent(
-    config: Path, listener: Listener, ca: Authority, identity_of: Make, tmp_path: Path
+    config: Path,
+    listener: Listener,
+    ca: Authority,
+    identity_of: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     identity_of(ca, listener.where)
     listener.collector.welcome.interval_seconds = 0.2
     with running(config) as process:
         listener.collector.next("batch")
         assert main(["goodbye", "--reason", "user_pause", "--back", "2h", "--config", str(config)]) == 0
+        assert capsys.readouterr().out == "goodbye was said\n"
         told = listener.collector.next("going_away").going_away
         assert (told.reason, told.expected_back_seconds) == (pb.GOING_AWAY_REASON_USER_PAUSE, 7200)
         assert json.loads((tmp_path / "state/absence.json").read_text())["expected_back"] == 7200
@@ -210,6 +225,53 @@ def test_goodbye_and_resume_speak_to_the_running_agent(
         listener.collector.next("batch")
         ended(process)
     assert main(["resume", "--config", str(config)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("user_pause", "no collector has heard the goodbye yet: it will be said as soon as one listens\n"),
+        ("sleep", "no collector has heard the goodbye: it will be told when this machine is back\n"),
+    ],
+)
+def test_a_goodbye_that_nobody_hears_is_recorded_and_told_as_that(
+    config: Path,
+    listener: Listener,
+    ca: Authority,
+    identity_of: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    reason: str,
+    told: str,
+) -> None:
+    identity_of(ca, listener.where)
+    listener.stop()
+    with running(config) as process:
+        obeying(tmp_path / "state")
+        assert main(["goodbye", "--reason", reason, "--config", str(config)]) == 0
+        assert capsys.readouterr().out == told
+        assert json.loads((tmp_path / "state/absence.json").read_text())["reason"].endswith(reason.upper())
+        ended(process)
+
+
+def test_a_goodbye_that_nobody_hears_and_no_disk_records_fails(
+    config: Path,
+    listener: Listener,
+    ca: Authority,
+    identity_of: Make,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    identity_of(ca, listener.where)
+    listener.stop()
+    with running(config) as process:
+        obeying(tmp_path / "state")
+        (tmp_path / "state/absence.json").mkdir()  # nothing can take its place
+        assert main(["goodbye", "--reason", "sleep", "--config", str(config)]) == 1
+        assert "the disk took no record of it" in capsys.readouterr().err
+        assert main(["goodbye", "--reason", "reboot", "--config", str(config)]) == 0
+        assert "as soon as one listens; the disk took no record of it" in capsys.readouterr().out
+        ended(process)
 
 
 @pytest.mark.parametrize("time_", ["2", "h", "2w", "-1h", "0s", "9999d"])

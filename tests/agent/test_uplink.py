@@ -13,7 +13,7 @@ import pytest
 
 from agent import channel, identity
 from agent.errors import IdentityError
-from agent.report import Report
+from agent.report import Report, Told
 from agent.report import samples as samples_of
 from agent.round import Round
 from agent.spool import Spool
@@ -253,7 +253,7 @@ def test_a_rest_says_goodbye_keeps_rounds_and_ends_with_a_new_stream(
     one = harness(listener.where, ca)
     one.report(lambda r: r.connected)
     listener.collector.next("hello")
-    one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP, 3600)
+    assert one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP, 3600) is Told.HEARD
     told = listener.collector.next("going_away").going_away
     assert (told.reason, told.expected_back_seconds) == (pb.GOING_AWAY_REASON_SLEEP, 3600)
     report = one.report(lambda r: not r.connected)
@@ -283,7 +283,7 @@ def test_a_goodbye_that_nobody_heard_is_said_when_somebody_listens_and_nothing_e
     listener.stop()
     one = harness(listener.where, ca)
     one.report(lambda r: "refuses" in r.problem)
-    one.uplink.rest(PAUSE, 3600)
+    assert one.uplink.rest(PAUSE, 3600) is Told.LATER
     one.uplink.offer(round_of(100, a=1.0))
     listener.start()
     kinds = [listener.collector.heard.get(timeout=10).WhichOneof("message") for _ in range(2)]
@@ -303,7 +303,7 @@ def test_a_goodbye_is_said_again_where_the_collector_did_not_take_it_in_time(
     one = harness(listener.where, ca)
     one.report(lambda r: r.connected)
     listener.collector.lingers = True
-    one.uplink.rest(PAUSE)
+    assert one.uplink.rest(PAUSE) is Told.LATER
     listener.collector.next("going_away")
     listener.collector.lingers = False
     assert listener.collector.next("going_away").going_away.reason == PAUSE
@@ -315,7 +315,7 @@ def test_a_machine_about_to_sleep_does_not_call_its_goodbye_after_it(
     listener.stop()
     one = harness(listener.where, ca)
     one.report(lambda r: "refuses" in r.problem)
-    one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP)
+    assert one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP) is Told.AT_RETURN
     listener.start()
     time.sleep(0.5)
     assert listener.collector.heard.empty()
@@ -365,6 +365,7 @@ def test_a_revoked_agent_stops_streaming_and_says_why(
     away = pb.GoAway(reason=pb.GO_AWAY_REASON_REVOKED)
     listener.collector.pushes.put(pb.StreamResponse(go_away=away))
     assert "revoked" in one.report(lambda r: r.stopped).problem
+    assert one.uplink.rest(PAUSE) is Told.NEVER
     assert "enroll again with --replace" in caplog.text
 
 

@@ -7,7 +7,6 @@ import random
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -110,15 +109,16 @@ def tried(files: Mapping[str, bytes], folder: Path) -> Result:
         spool.close()
         again = Spool("newer epoch", Disk(place / "spool.db"))
         here = _sendable(again)
-        good = (
-            not spool.trouble
-            and not again.trouble
-            and again.batches == here
-            and here + again.dropped == spool.batches + spool.dropped
-            and stored >= 4
+        was = spool.batches + spool.dropped
+        findings = (
+            (spool.trouble, spool.trouble),
+            (again.trouble, again.trouble),
+            (again.batches != here, f"{again.batches} are said to wait, {here} can be sent"),
+            (here + again.dropped != was, f"{here} can be sent and {again.dropped} are counted lost, of {was}"),
+            (stored < 4, f"{stored} are on disk after 6 rounds"),
         )
-        seconds, later = time.perf_counter() - began, spool.batches - here
-        return Result(good, exact, sent, seconds, spool.trouble or again.trouble, later)
+        problem = "; ".join(text for wrong, text in findings if wrong)
+        return Result(not problem, exact, sent, time.perf_counter() - began, problem, spool.batches - here)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what this looks for
         return Result(started=False, exact=False, kept=0, seconds=0.0, problem=f"{type(error).__name__}: {error}")
     finally:
@@ -126,13 +126,15 @@ def tried(files: Mapping[str, bytes], folder: Path) -> Result:
 
 
 def _sendable(spool: Spool) -> int:
-    return sum(spool.batch(entry.number, pb.LANE_REPLAY) is not None for entry in spool.waiting(START, 10_000))
+    """Batches that can be sent; one that comes twice, or in the place of another, is one."""
+    found = (spool.batch(entry.number, pb.LANE_REPLAY) for entry in spool.waiting(START, 10_000))
+    return len({(batch.epoch, batch.seq) for batch in found if batch is not None})
 
 
 def run(budget_seconds: float, folder: Path, times: int = TIMES, seed: int = 25) -> list[str]:
     """As many damaged spools as the budget allows, on every processor."""
     until = time.monotonic() + budget_seconds
-    results: list[Result] = []
+    found: dict[int, Result] = {}
     with workshop(folder) as place:
         files = original(place)
         portions = [range(first, min(first + PORTION, times)) for first in range(0, times, PORTION)]
@@ -140,11 +142,11 @@ def run(budget_seconds: float, folder: Path, times: int = TIMES, seed: int = 25)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, logging.disable, (logging.WARNING,)) as pool:
             for some in pool.map(partial(_portion, files, place, seed, until), portions):
-                results += some
-    problems = Counter(result.problem or "does not work" for result in results if not result.started)
-    done = len(results)
+                found |= some
+    problems = {number: result.problem for number, result in found.items() if not result.started}
+    results, done = found.values(), len(found)
     summary = (
-        f"{done} damaged spools of {BATCHES} batches: {done - problems.total()} started and worked on; "
+        f"{done} damaged spools of {BATCHES} batches: {done - len(problems)} started and worked on; "
         f"{sum(result.kept for result in results) / (done * BATCHES):.1%} of the batches were saved, "
         f"the loss was counted exactly {sum(result.exact for result in results)} times; "
         f"{sum(result.later > 0 for result in results)} times more was lost, and counted, at the start after; "
@@ -154,17 +156,17 @@ def run(budget_seconds: float, folder: Path, times: int = TIMES, seed: int = 25)
     lines = [summary]
     if done < times:
         lines.append(fewer(f"{done} of {times}"))
-    return lines + [violated(f"{count} times: {problem}") for problem, count in problems.items()]
+    return lines + [violated(f"number {number} of seed {seed}: {problem}") for number, problem in problems.items()]
 
 
-def _portion(files: Mapping[str, bytes], place: Path, seed: int, until: float, numbers: range) -> list[Result]:
+def _portion(files: Mapping[str, bytes], place: Path, seed: int, until: float, numbers: range) -> dict[int, Result]:
     """Each with its own chance, so that one is the same whoever tries it and however many there are."""
-    results: list[Result] = []
+    results: dict[int, Result] = {}
     for number in numbers:
         if time.monotonic() > until:
             break
         chance = random.Random(seed * TIMES + number)  # noqa: S311 - repeatable, not secret
-        results.append(tried(damaged(files, chance), place))
+        results[number] = tried(damaged(files, chance), place)
     return results
 
 
