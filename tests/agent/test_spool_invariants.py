@@ -166,7 +166,7 @@ class Losses(RuleBasedStateMachine):
 
     def restart(self, end: Callable[[], None]) -> None:
         """The disk works at the next start; only one that failed, or a refusal just before, leaves losses uncounted."""
-        counts = not self.mood and not self.refused
+        counts = not self.mood and not self.spool.trouble and not self.refused
         before = self.spool.epoch
         end()
         self.mood = ""
