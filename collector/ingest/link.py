@@ -38,10 +38,10 @@ Write = Callable[[pb.StreamResponse], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the service does for its links; all run in the event loop and only `open` waits."""
+    """What the service does for its links; all run in the event loop and only `room` and `open` wait."""
 
     now: Callable[[], float]
-    full: Callable[[], bool]
+    room: Callable[[], Awaitable[None]]
     open: Callable[["Link", pb.Hello], Awaitable[None]]
     append: Callable[["Link", Append], None]
     beat: Callable[["Link", Beat], None]
@@ -119,7 +119,8 @@ class Link:
                 self.taken += size
                 self.feed(Said(message, size))
                 del message  # until the next one comes, each of a fleet would keep a batch's memory
-                while len(self._outbox) > _MAX_OUTBOX or self._hooks.full():  # noqa: ASYNC110 - it is another thread's
+                await self._hooks.room()
+                while len(self._outbox) > _MAX_OUTBOX:  # noqa: ASYNC110 - an agent that does not read is rare
                     await asyncio.sleep(_PAUSE)
         except grpc.RpcError as error:
             end = Close("CANCELLED", str(error))

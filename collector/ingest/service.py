@@ -41,6 +41,7 @@ from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
 from collector.ingest.overload import step as overload_step
 from collector.ingest.pacing import FIRST, Lane, Pacing
 from collector.ingest.peer import Peer, peer_of
+from collector.ingest.room import Room
 from collector.ingest.session import Phase, Session, begin, inherit, known, step
 from collector.ingest.together import Together
 from collector.metrics import Metrics
@@ -117,7 +118,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._pacing: Pacing[Link] = Pacing(terms.replay_credits)
         self._hooks = Hooks(
             now=now,
-            full=lambda: engine.full,
+            room=Room(lambda: engine.full).wait,
             open=self._open,
             append=self._append,
             beat=self._beat,
