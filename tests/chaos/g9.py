@@ -27,7 +27,7 @@ def run(
             *("--series", str(series), "--interval", str(interval), "--backlog", str(batches), "--ramp", "5"),
             *("--crossings", str(quarter), "--stale", str(quarter)),
         )
-        while (done := site.metric("czuwak_collector_batches_total", result="replayed")) < agents * batches:
+        while (done := site.metric("czuwak_collector_batches_total", result="replayed")) < due:
             if time.monotonic() - began > room:
                 break
             time.sleep(1.0)
