@@ -151,8 +151,11 @@ class Site(Plant):
         )
 
     def streams(self) -> int:
-        """Agents connected now."""
-        return int(self.metric("czuwak_collector_streams"))
+        """Agents connected now; none while a herd leaves the collector no time for an answer."""
+        try:
+            return int(self.metric("czuwak_collector_streams"))
+        except grpc.RpcError:
+            return 0
 
     def missed(self) -> int:
         """Evaluations that came too late, of all rules."""

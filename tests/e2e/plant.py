@@ -82,7 +82,7 @@ class Plant:
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         process = self.processes.pop(name)
         process.send_signal(number)
-        process.wait(20)
+        process.wait(60)
 
     def enrol(self, name: str, **agent: str) -> None:
         """Enrol and start an agent under `name`; lines of its configuration by section, `collector` instead of ours."""
