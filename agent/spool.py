@@ -362,8 +362,10 @@ class Spool:
             heir = self._heir(disk, place, epoch)
             if disk is not None and (stored or isinstance(heir, Row)):
                 changed = {heir.place: heir.lost + 1 + lost} if isinstance(heir, Row) else {}
-                disk.change(self._books(dropped=1), remove=[place] if stored else [], lost=changed)
-                self._held = disk.books.held
+                # With what was acknowledged: after a kill the heir would tell of its number as lost.
+                gone = [*self._settled, *([place] if stored else [])]
+                disk.change(self._books(dropped=1), remove=gone, lost=changed)
+                self._after_change(disk)
         except DiskError as error:
             if stored:
                 self._settled.add(place)

@@ -233,3 +233,18 @@ def hurt(files: Mapping[str, bytes], folder: Path, count: int) -> Iterator[g25.R
     chance = random.Random(12)  # noqa: S311 - repeatable, not secret
     for _ in range(count):
         yield g25.tried(g25.damaged(files, chance), folder)
+
+
+def test_an_heir_does_not_tell_of_a_number_that_a_kill_brings_back() -> None:
+    """The second is acknowledged and not yet deleted, the first is refused, the third tells of it."""
+    model = Losses()
+    model.start()
+    model.rounds(count=4, size=0, which=SCHEMAS[0])
+    model.spool.acknowledge(model.waiting()[model.spool.epoch, 2])
+    model.acked.add((model.spool.epoch, 2))
+    model.refused = True
+    model.spool.discard(model.waiting()[model.spool.epoch, 1])
+    model.kill()
+    model.counted_loss_is_real_loss()
+    model.nothing_that_waits_is_told_to_be_lost()
+    model.teardown()
