@@ -227,6 +227,14 @@ def test_goodbye_and_resume_speak_to_the_running_agent(
     assert main(["resume", "--config", str(config)]) == 1
 
 
+@pytest.fixture
+def unheard(config: Path, listener: Listener, ca: Authority, identity_of: Make) -> Path:
+    """Configuration of an enrolled agent whose collector has stopped."""
+    identity_of(ca, listener.where)
+    listener.stop()
+    return config
+
+
 @pytest.mark.parametrize(
     ("reason", "told"),
     [
@@ -235,41 +243,29 @@ def test_goodbye_and_resume_speak_to_the_running_agent(
     ],
 )
 def test_a_goodbye_that_nobody_hears_is_recorded_and_told_as_that(
-    config: Path,
-    listener: Listener,
-    ca: Authority,
-    identity_of: Make,
+    unheard: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     reason: str,
     told: str,
 ) -> None:
-    identity_of(ca, listener.where)
-    listener.stop()
-    with running(config) as process:
+    with running(unheard) as process:
         obeying(tmp_path / "state")
-        assert main(["goodbye", "--reason", reason, "--config", str(config)]) == 0
+        assert main(["goodbye", "--reason", reason, "--config", str(unheard)]) == 0
         assert capsys.readouterr().out == told
         assert json.loads((tmp_path / "state/absence.json").read_text())["reason"].endswith(reason.upper())
         ended(process)
 
 
 def test_a_goodbye_that_nobody_hears_and_no_disk_records_fails(
-    config: Path,
-    listener: Listener,
-    ca: Authority,
-    identity_of: Make,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    unheard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    identity_of(ca, listener.where)
-    listener.stop()
-    with running(config) as process:
+    with running(unheard) as process:
         obeying(tmp_path / "state")
         (tmp_path / "state/absence.json").mkdir()  # nothing can take its place
-        assert main(["goodbye", "--reason", "sleep", "--config", str(config)]) == 1
+        assert main(["goodbye", "--reason", "sleep", "--config", str(unheard)]) == 1
         assert "the disk took no record of it" in capsys.readouterr().err
-        assert main(["goodbye", "--reason", "reboot", "--config", str(config)]) == 0
+        assert main(["goodbye", "--reason", "reboot", "--config", str(unheard)]) == 0
         assert "as soon as one listens; the disk took no record of it" in capsys.readouterr().out
         ended(process)
 

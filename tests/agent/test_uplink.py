@@ -90,6 +90,14 @@ RoundOf = Callable[..., Round]
 Start = Callable[..., Harness]
 
 
+def refused(listener: Listener, ca: Authority, harness: Start) -> Harness:
+    """An agent whose collector has stopped, and which knows it."""
+    listener.stop()
+    one = harness(listener.where, ca)
+    one.report(lambda r: "refuses" in r.problem)
+    return one
+
+
 def test_a_round_goes_hello_schema_batch_and_is_acknowledged(
     listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
 ) -> None:
@@ -217,9 +225,7 @@ def test_goodbye_tells_the_reason_and_ends_the_stream(listener: Listener, ca: Au
 def test_an_agent_that_waits_for_its_next_try_calls_at_once_to_say_goodbye(
     listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
 ) -> None:
-    listener.stop()
-    one = harness(listener.where, ca)
-    one.report(lambda r: "refuses" in r.problem)
+    one = refused(listener, ca, harness)
     one.wait, tries = 3600.0, len(one.waits)
     one.settled(lambda _: len(one.waits) > tries)
     one.uplink.offer(round_of(100, a=1.0))
@@ -235,9 +241,7 @@ def test_an_agent_that_waits_for_its_next_try_calls_at_once_to_say_goodbye(
 def test_an_agent_that_stops_in_a_pause_nobody_heard_of_says_the_pause(
     listener: Listener, ca: Authority, harness: Start
 ) -> None:
-    listener.stop()
-    one = harness(listener.where, ca)
-    one.report(lambda r: "refuses" in r.problem)
+    one = refused(listener, ca, harness)
     one.wait = 3600.0
     one.uplink.rest(PAUSE, 3600)
     listener.start()
@@ -280,9 +284,7 @@ def test_a_renewed_identity_opens_a_new_stream_within_seconds(
 def test_a_goodbye_that_nobody_heard_is_said_when_somebody_listens_and_nothing_else(
     listener: Listener, ca: Authority, harness: Start, round_of: RoundOf
 ) -> None:
-    listener.stop()
-    one = harness(listener.where, ca)
-    one.report(lambda r: "refuses" in r.problem)
+    one = refused(listener, ca, harness)
     assert one.uplink.rest(PAUSE, 3600) is Told.LATER
     one.uplink.offer(round_of(100, a=1.0))
     listener.start()
@@ -312,9 +314,7 @@ def test_a_goodbye_is_said_again_where_the_collector_did_not_take_it_in_time(
 def test_a_machine_about_to_sleep_does_not_call_its_goodbye_after_it(
     listener: Listener, ca: Authority, harness: Start
 ) -> None:
-    listener.stop()
-    one = harness(listener.where, ca)
-    one.report(lambda r: "refuses" in r.problem)
+    one = refused(listener, ca, harness)
     assert one.uplink.rest(pb.GOING_AWAY_REASON_SLEEP) is Told.AT_RETURN
     listener.start()
     time.sleep(0.5)

@@ -18,6 +18,7 @@ from collector.store import tables as t
 from collector.store.alerts import alerts_by_instance
 from collector.store.collectors import DEAD_AFTER
 from collector.store.enrollments import add_host
+from collector.store.hosts import Host
 
 RULES = """
 groups:
@@ -35,13 +36,13 @@ groups:
 """
 
 
-def enrol(conn: Connection, host_id: str, name: str) -> None:
-    """A server of Acme in Warsaw."""
-    add_host(
+def enrol(conn: Connection, host_id: str, name: str, *, company: str = "acme", site: str = "waw") -> Host:
+    """A server, of Acme in Warsaw if nothing else is said."""
+    return add_host(
         conn,
         host_id=host_id,
-        company="acme",
-        site="waw",
+        company=company,
+        site=site,
         class_="server",
         name=name,
         enrollment_id=f"e-{host_id}",

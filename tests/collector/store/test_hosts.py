@@ -4,29 +4,16 @@ from sqlalchemy.engine import Connection
 from collector.store import Store, StoreError, TokenRefused, hosts
 from collector.store.enrollments import (
     add_certificate,
-    add_host,
     find_enrollment,
     revoke_certificate,
     revoked_serials,
 )
 from collector.store.hosts import Host
+from tests.collector import town
 
 
 def enrol(conn: Connection, host_id: str = "h1", name: str = "srv-1", company: str = "acme") -> Host:
-    return add_host(
-        conn,
-        host_id=host_id,
-        company=company,
-        site="Wrocław",
-        class_="server",
-        name=name,
-        enrollment_id=f"e-{host_id}",
-        key_hash="key",
-        serial=f"serial-{host_id}",
-        certificate_pem="PEM",
-        not_after=9e9,
-        at=10.0,
-    )
+    return town.enrol(conn, host_id, name, company=company, site="Wrocław")
 
 
 def test_companies_are_added_once_and_scoped(store: Store) -> None:
