@@ -8,12 +8,15 @@ from collector.head.errors import HeadError, MatcherError, RecordError, UnknownS
 from collector.head.frame import Frame
 from collector.head.head import Head, HeadStats
 from collector.head.matcher import Match, Matcher, compiled
+from collector.head.record import Decoder, Encoder, Record
 from collector.head.selection import Latest, Select, Selection, Windows
 from collector.head.slab import STALE
 from collector.head.symbols import Symbols
 
 __all__ = [
     "STALE",
+    "Decoder",
+    "Encoder",
     "Frame",
     "Head",
     "HeadError",
@@ -22,6 +25,7 @@ __all__ = [
     "Match",
     "Matcher",
     "MatcherError",
+    "Record",
     "RecordError",
     "Select",
     "Selection",

@@ -3,6 +3,7 @@
 A host's series share their time slots; recordings, ALERTS and presence are hosts of one series each.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from collector.head.history import History, Piece
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
 from collector.head.memory import Block, Memory, push_each
-from collector.head.record import Record, decode, encode
+from collector.head.record import Record
 from collector.head.selection import Part, Place, Selection
 from collector.head.series import SeriesTable
 from collector.head.slab import STALE, run
@@ -178,8 +179,8 @@ class Head:
         if known is not None:
             self._release(known)
 
-    def records(self) -> Iterator[bytes]:
-        """Everything that has a window, a piece for each host; the head may change between two pieces."""
+    def records(self) -> Iterator[Record]:
+        """Everything that has a window, host by host; the head may change between two of them."""
         for name in list(self._hosts):
             known = self._hosts.get(name)
             if known is not None:
@@ -189,13 +190,11 @@ class Head:
             if single is not None:
                 yield from self._record(None, single)
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, record: Record) -> None:
         """Take a record up again, in the past: its series end behind their last sample until they are heard of.
 
-        A host that is there already keeps what it has. Raises RecordError.
+        A host that is there already keeps what it has.
         """
-        self._answers.forget()
-        record = decode(data)
         if record.host in self._hosts or (record.host is None and (not record.own or record.own[0] in self._singles)):
             return
         often = 1 if record.host is not None else _OFTEN
@@ -244,15 +243,23 @@ class Head:
 
     def compact(self, at: float) -> None:
         """Forget samples older than the retention, series that vanished, and hosts without samples."""
-        self._answers.forget()
+        for _ in self.compacting(at):
+            pass
+
+    def compacting(self, at: float) -> Iterator[None]:
+        """The same a host at each step; the head may change between two of them."""
         oldest = at - self.retention
         for name in list(self._hosts):
-            self._compact_host(name, oldest)
-        for labels, single in list(self._singles.items()):
-            newest = single.newest
+            if name in self._hosts:
+                self._answers.forget()
+                self._compact_host(name, oldest)
+                yield
+        for labels in list(self._singles):
+            newest = self._singles[labels].newest if labels in self._singles else math.inf
             if newest is None or newest < oldest:
-                del self._singles[labels]
-                self._release(single)
+                self._answers.forget()
+                self._release(self._singles.pop(labels))
+                yield
         self._memory.trim()
         self._table.renew_symbols()
 
@@ -262,7 +269,7 @@ class Head:
         size = self._memory.bytes + self._table.bytes
         return HeadStats(len(self._hosts), self._table.live, self._memory.samples, size)
 
-    def _record(self, name: str | None, known: Host) -> Iterator[bytes]:
+    def _record(self, name: str | None, known: Host) -> Iterator[Record]:
         history = History.of(known, newest=False)
         if any(len(piece.times) and len(piece.rows) for piece in history.pieces):
             rows = np.unique(np.concatenate([piece.rows for piece in history.pieces]))
@@ -270,7 +277,7 @@ class Head:
             pieces = tuple(
                 Piece(np.searchsorted(rows, p.rows).astype(np.int32), p.times, p.values, p.thin) for p in history.pieces
             )
-            yield encode(Record(name, known.shared, own, pieces))
+            yield Record(name, known.shared, own, pieces)
 
     def _mark(self, known: Host, at: float) -> None:
         self._answers.forget()

@@ -5,7 +5,7 @@ Everybody else hands it work through a queue; nothing but the commit touches a d
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from collector.ingest.hindsight import Found, Hindsight
 from collector.ingest.inbox import Inbox
 from collector.ingest.overload import Load
 from collector.ingest.snapshot import Snapshot
+from collector.ingest.spread import Spread
 from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.query.errors import EngineStoppedError
@@ -59,8 +60,6 @@ class _HostState:
 @dataclass(slots=True)
 class _Times:
     upkeep: float = 0.0
-    refresh: float = 0.0
-    compact: float = 0.0
     last: float = 0.0
 
 
@@ -108,6 +107,10 @@ class Engine(threading.Thread):
         self._metrics = metrics
         self._tick = tick
         self._inbox = Inbox()
+        self._spread = (
+            Spread(REFRESH, lambda _now: (len(self._state.hosts), self._repeated())),
+            Spread(COMPACT, lambda now: (head.stats.hosts, head.compacting(now))),
+        )
         self._stopping = threading.Event()
         self._times = _Times()
         self._wants = wants
@@ -394,16 +397,19 @@ class Engine(threading.Thread):
         for host, state in self._state.hosts.items():
             if not state.stale and now - state.live_at > 2 * state.interval + 10.0:
                 self._end(host, now)
-        if now >= self._times.refresh:
-            self._times.refresh = now + REFRESH
-            for host, state in self._state.hosts.items():
-                self._write_own(host, state, now)
-        if now >= self._times.compact:
-            self._times.compact = now + COMPACT
-            self._head.compact(now)
+        for spread in self._spread:
+            spread.step(now)
         self._fit()  # each time: a whole fleet may arrive within seconds
         self._measure()
         self._hindsight.measure()
+
+    def _repeated(self) -> Iterator[None]:
+        """Our own series are written again, a host at each step."""
+        for host in list(self._state.hosts):
+            state = self._state.hosts.get(host)
+            if state is not None:
+                self._write_own(host, state, self._now())
+                yield
 
     def _fit(self) -> None:
         """Keeps what no rule asks for only while there is room for it."""

@@ -1,6 +1,6 @@
 """The head's windows in a file: written piece by piece beside other work, whole or not at all, read back at the start.
 
-The engine's thread takes the pieces out of the head; a thread of our own compresses and writes them.
+The engine's thread takes the records out of the head; a thread of our own makes bytes of them and writes.
 """
 
 import logging
@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from collector.head import Head, RecordError
+from collector.head import Decoder, Encoder, Head, Record, RecordError
 
-MAGIC = b"czuwak head 1\n"  # another number: another format, not to be read
+MAGIC = b"czuwak head 2\n"  # another number: another format, not to be read
 EVERY = 300.0
 MOST = 512 * 1024 * 1024  # bytes of records; hosts beyond it begin anew after a restart
 MOST_RECORD = 64 * 1024 * 1024
@@ -35,16 +35,16 @@ class Snapshot:
         self._every = every
         self._most = most
         self._next = 0.0
-        self._records: Iterator[bytes] | None = None
+        self._records: Iterator[Record] | None = None
         self._writer: _Writer | None = None
 
     def restore(self, head: Head, now: float) -> int:
         """How many records the head took up. A file that is damaged, foreign or not there is told and passed over."""
         self._next = now + self._every
-        taken = 0
+        taken, decoder = 0, Decoder()
         try:
-            for record in read(self._path):
-                head.restore(record)
+            for data in read(self._path):
+                head.restore(decoder.decode(data))
                 taken += 1
         except FileNotFoundError:
             return 0
@@ -102,7 +102,7 @@ class _Writer(threading.Thread):
         super().__init__(name="snapshot", daemon=True)
         self._path = path
         self._left = most
-        self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._abandoned = threading.Event()
 
     @property
@@ -110,7 +110,7 @@ class _Writer(threading.Thread):
         """Records not yet written."""
         return self._inbox.qsize()
 
-    def put(self, record: bytes) -> None:
+    def put(self, record: Record) -> None:
         """One more record."""
         self._inbox.put(record)
 
@@ -127,12 +127,13 @@ class _Writer(threading.Thread):
     def run(self) -> None:
         """Until the last record; a full disk costs this snapshot and nothing else."""
         fresh = self._path.with_name(self._path.name + ".new")
+        encoder = Encoder()
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(MAGIC)
                 while (record := self._inbox.get()) is not None:
-                    self._write(file.write, record)
+                    self._write(file.write, encoder.encode(record))
                 file.write(_FRAME.pack(0, 0, 1))
                 file.flush()
                 os.fsync(file.fileno())
@@ -144,11 +145,11 @@ class _Writer(threading.Thread):
         except OSError as error:
             log.warning("The snapshot is not written: %s", error, extra={"action": "snapshot_failed"})
 
-    def _write(self, write: Callable[[bytes], int], record: bytes) -> None:
-        self._left -= len(record)
-        if self._left < 0 or self._abandoned.is_set() or len(record) > MOST_RECORD:
+    def _write(self, write: Callable[[bytes], int], data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 or self._abandoned.is_set():
             return
-        packed = zlib.compress(record, 1)
+        packed = zlib.compress(data, 1)
         write(_FRAME.pack(len(packed), zlib.crc32(packed), 0))
         write(packed)
 

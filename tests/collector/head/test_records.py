@@ -1,6 +1,7 @@
 import pytest
 
-from collector.head import Head, RecordError
+from collector.head import Decoder, Encoder, Head, RecordError
+from collector.labels import Labels
 from tests.collector.head.fill import ALL, fill, kept, newest, numbers, series, want
 
 
@@ -12,9 +13,11 @@ def test_what_has_a_window_comes_back_from_its_records() -> None:
     head.register("1", b"s", series("a", "up", "load"))
     fill(head, range(1, 101))
     head.set(series("own", "rec"), [7.0], 1499.0)
+    encoder, decoder = Encoder(), Decoder()
     for record in head.records():
-        again.restore(record)
-        again.restore(record)
+        come_back = decoder.decode(encoder.encode(record))
+        again.restore(come_back)
+        again.restore(come_back)
     assert newest(again, 1501.0) == {}
     assert kept(again, "up", 1500.0, 300.0) == list(range(81, 101))
     assert kept(again, "rec", 1500.0, 60.0) == [7.0]
@@ -31,7 +34,7 @@ def test_what_has_a_window_comes_back_from_its_records() -> None:
 @pytest.mark.parametrize("damage", [b"", b"\xff\xff\xff\xff", b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00null"])
 def test_bytes_that_are_no_record_are_refused(damage: bytes) -> None:
     with pytest.raises(RecordError):
-        Head().restore(damage)
+        Decoder().decode(damage)
 
 
 def test_every_cut_record_is_refused() -> None:
@@ -39,6 +42,23 @@ def test_every_cut_record_is_refused() -> None:
     head.register("1", b"s", series("a", "up", "load"))
     fill(head, range(1, 5))
     (record,) = head.records()
-    for length in range(len(record)):
+    data = Encoder().encode(record)
+    for length in range(len(data)):
         with pytest.raises(RecordError):
-            Head().restore(record[:length])
+            Decoder().decode(data[:length])
+
+
+def test_label_sets_that_hosts_have_in_common_are_written_once() -> None:
+    head = Head()
+    for host in ("1", "2", "3"):
+        head.register(host, b"s", series(host, "up", *(["load"] if host == "3" else [])))
+        head.append(host, b"s", 1500.0, None, numbers(*([7.0] if host != "3" else [8.0, 9.0])))
+    encoder = Encoder()
+    first, second, third = (encoder.encode(record) for record in head.records())
+    assert [b"up" in data for data in (first, second, third)] == [True, False, True]
+    decoder = Decoder()
+    own = [decoder.decode(data).own for data in (first, second, third)]
+    assert own[0] == own[1] == (Labels.of(__name__="up"),)
+    assert own[2] == (Labels.of(__name__="up"), Labels.of(__name__="load"))
+    with pytest.raises(RecordError):
+        Decoder().decode(second)
