@@ -1,6 +1,7 @@
 """A host's samples taken out of its blocks, to be put into others. Plain arrays."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +58,22 @@ class History:
         """A row of values per series, a column per time, STALE where there is none."""
         made = np.full((len(rows), len(times)), STALE)
         for piece in self.pieces:
-            _, here, there = np.intersect1d(rows, piece.rows, return_indices=True)
-            _, column, source = np.intersect1d(times, piece.times, return_indices=True)
-            made[here[:, None], column] = piece.values[there[:, None], source]
+            here, there = _common(rows, piece.rows)
+            if len(here):
+                column, source = _common(times, piece.times)
+                made[here[:, None], column] = piece.values[there[:, None], source]
         return made
+
+
+def _common(some: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places in both of what both have; nothing comes twice in either."""
+    if not len(others):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    order = np.argsort(others)
+    found = np.searchsorted(others, some, sorter=order)
+    place = order[np.minimum(found, len(others) - 1)]
+    mine = np.flatnonzero(others[place] == some)
+    return mine, place[mine]
 
 
 def _apart(times: _Floats) -> NDArray[np.intp]:
