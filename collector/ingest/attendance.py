@@ -11,6 +11,7 @@ from collector.ingest.arrival import NOTHING_TOLD, Arrival
 from collector.ingest.databasetime import GAP, DatabaseTime
 from collector.ingest.member import Claim, Due, Judgement, Member, Note, change, standing_of
 from collector.ingest.outages import Outages
+from collector.ingest.own import named
 from collector.ingest.stamp import Identity
 from collector.labels import Labels
 from collector.presence import Policy, Presence, Standing, step
@@ -42,9 +43,10 @@ _HOUR = 3600.0
 _DAY = 86_400.0
 _LATE = 10.0  # seconds in which a ticket that was on its way may still open
 BLIND = "czuwak_collector_blind_seconds"
+_PRESENCE = {state: Labels.of({"__name__": "czuwak_host_presence", "state": state.value}) for state in STATES}
 
 log = logging.getLogger(__name__)
-Describe = Callable[[str, str, Mapping[Labels, float]], None]
+Describe = Callable[[str, Labels, Mapping[Labels, float]], None]
 Excuse = Callable[[str, str, float], object]  # host, reason, at: closes what its silence opened
 
 
@@ -379,7 +381,7 @@ class Attendance:
         if seconds:
             said = {"action": "was_blind", "reason": reason}
             log.warning("This collector saw nothing for %.0f s.", seconds, extra=said)
-        self._describe("\0collector", "", {Labels.of(labels): seconds})
+        self._describe("\0collector", Labels(), {Labels.of(labels): seconds})
 
     def _shift(self, seconds: float) -> None:
         for member in self._members.values():
@@ -433,7 +435,7 @@ class Attendance:
     def _tell_one(self, host: str, name: str, value: float) -> None:
         member = self._members.get(host)
         if member is not None:
-            self._describe(host, member.identity.instance, {member.identity.series(name): value})
+            self._describe(host, member.identity.shared(), {named(name): value})
 
     def _excuse_the_silent(self) -> None:
         for host, member in self._members.items():
@@ -481,17 +483,13 @@ class Attendance:
             self.note(host, "presence", detail)
 
     def _tell(self, host: str, member: Member) -> None:
-        identity = member.identity
-        values = {
-            identity.series("czuwak_host_presence", state=state.value): float(member.standing.presence is state)
-            for state in STATES
-        }
+        values = {labels: float(member.standing.presence is state) for state, labels in _PRESENCE.items()}
         late = member.standing.presence is Presence.AWAY_UNEXPLAINED and member.standing.reason != "silent"
-        values[identity.series("czuwak_host_overdue")] = float(late)
+        values[named("czuwak_host_overdue")] = float(late)
         if member.days and member.standing.presence not in _AWAY:
             member.days = 0
-            values[identity.series("czuwak_host_away_working_days")] = 0.0
-        self._describe(host, identity.instance, values)
+            values[named("czuwak_host_away_working_days")] = 0.0
+        self._describe(host, member.identity.shared(), values)
 
 
 def identity_of(host: hosts.Host) -> Identity:

@@ -5,7 +5,7 @@ Everybody else hands it work through a queue; nothing but the commit touches a d
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,13 +13,14 @@ from typing import TypeVar
 
 from collector.alerts.alert import Alert, AlertChanges
 from collector.head import Head, UnknownSchemaError, Want
-from collector.head.decode import Arrays, Mask, Values, column, decode
+from collector.head.decode import Arrays, Mask, Values, decode
 from collector.ingest import demand
 from collector.ingest.columns import Columns
 from collector.ingest.events import Acked, Append, Mark, Waiting
 from collector.ingest.hindsight import Found, Hindsight
 from collector.ingest.inbox import Inbox
 from collector.ingest.overload import Load
+from collector.ingest.own import OwnSeries
 from collector.ingest.snapshot import Snapshot
 from collector.ingest.spread import Spread
 from collector.labels import Labels
@@ -35,7 +36,6 @@ UPKEEP = 1.0
 REFRESH = 15.0
 COMPACT = 60.0
 _BEFORE = 0.002
-_OWN = "\0own/"  # our own series about a host are a host of their own in the head
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,8 +53,6 @@ class _HostState:
     woke_at: float = 0.0  # time of the first sample after its last sleep
     masked_gen: int = -1  # session whose replay was hidden from the present
     stale: bool = True
-    own: tuple[Labels, ...] = ()
-    values: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,6 +97,7 @@ class Engine(threading.Thread):
     ) -> None:
         super().__init__(name="engine", daemon=True)
         self._head = head
+        self._own = OwnSeries(head)
         self._state = _State()
         self._schedule = schedule(self._host_online)
         self._commit_changes = commit
@@ -108,7 +107,7 @@ class Engine(threading.Thread):
         self._tick = tick
         self._inbox = Inbox()
         self._spread = (
-            Spread(REFRESH, lambda _now: (len(self._state.hosts), self._repeated())),
+            Spread(REFRESH, lambda _now: (len(self._own), self._own.repeating(self._now))),
             Spread(COMPACT, lambda now: (head.stats.hosts, head.compacting(now))),
         )
         self._stopping = threading.Event()
@@ -142,9 +141,9 @@ class Engine(threading.Thread):
         """The host says it goes: its series end now."""
         self._inbox.put(partial(self._end, host, at))
 
-    def describe(self, host: str, instance: str, values: Mapping[Labels, float]) -> None:
-        """Our own series about a host (presence, clock offset), repeated until told otherwise. NaN: no value."""
-        self._inbox.put(partial(self._describe, host, instance, dict(values)))
+    def describe(self, host: str, shared: Labels, values: Mapping[Labels, float]) -> None:
+        """Our own series about a host, repeated until told otherwise, by labels without the `shared`. NaN: no value."""
+        self._inbox.put(partial(self._own.tell, host, shared, dict(values)))
 
     def forget(self, host: str) -> None:
         """The host is retired: nothing of it stays in memory."""
@@ -155,12 +154,15 @@ class Engine(threading.Thread):
         return self.call(lambda _head, schedule, at: self._reload(tuple(groups), schedule, at))
 
     def call(self, work: Callable[[Head, Schedule, float], T], *, urgent: bool = True) -> "Future[T]":
-        """Runs `work(head, schedule, now)` in the engine's thread, at once if urgent; its error is the future's."""
+        """Runs `work(head, schedule, now)` in the engine's thread, at once if urgent; its error is the future's.
+
+        What is urgent finds in the head what `describe` was told before.
+        """
         future: Future[T] = Future()
         if self._stopping.is_set():
             future.set_exception(EngineStoppedError("The engine has stopped."))
         else:
-            self._inbox.put(partial(self._answer, future, work), urgent=urgent)
+            self._inbox.put(partial(self._answer, future, work, urgent=urgent), urgent=urgent)
         return future
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -194,7 +196,8 @@ class Engine(threading.Thread):
             self._guarded("inbox", work)
             if self._clock() >= until:
                 self._inbox.hurry()
-                return
+                break
+        self._guarded("inbox", lambda: self._own.write(self._now()))
 
     def _turn(self) -> None:
         now = self._now()
@@ -327,32 +330,12 @@ class Engine(threading.Thread):
             self._state.online.discard(state.instance)
             self._head.mark_stale(host, at)
 
-    def _describe(self, host: str, instance: str, values: dict[Labels, float]) -> None:
-        state = self._state.hosts.setdefault(host, _HostState(instance))
-        merged = {**dict(zip(state.own, state.values, strict=True)), **values}
-        known = tuple(merged)
-        if known != state.own:
-            state.own = known
-            self._head.remove(_OWN + host)
-        state.values = tuple(merged.values())
-        self._write_own(host, state, self._now())
-
-    def _write_own(self, host: str, state: _HostState, at: float) -> None:
-        if not state.own:
-            return
-        present, values = column(state.values)
-        try:
-            self._head.append(_OWN + host, b"own", at, present, values)
-        except UnknownSchemaError:
-            self._head.register(_OWN + host, b"own", state.own)
-            self._head.append(_OWN + host, b"own", at, present, values)
-
     def _forget(self, host: str) -> None:
         state = self._state.hosts.pop(host, None)
         if state is not None:
             self._state.online.discard(state.instance)
         self._head.remove(host)
-        self._head.remove(_OWN + host)
+        self._own.forget(host)
         self._state.looked += self._hindsight.shadow.forget(host)
 
     def _reload(self, groups: tuple[Group, ...], schedule: Schedule, at: float) -> None:
@@ -383,9 +366,11 @@ class Engine(threading.Thread):
             return -1, 0.0
         return state.edge_gen, state.edge_at
 
-    def _answer(self, future: "Future[T]", work: Callable[[Head, Schedule, float], T]) -> None:
+    def _answer(self, future: "Future[T]", work: Callable[[Head, Schedule, float], T], *, urgent: bool) -> None:
         if not future.set_running_or_notify_cancel():
             return
+        if urgent:
+            self._own.write(self._now())
         error = _attempt(lambda: future.set_result(work(self._head, self._schedule, self._now())))
         if error is not None:
             future.set_exception(error)
@@ -403,14 +388,6 @@ class Engine(threading.Thread):
         self._measure()
         self._hindsight.measure()
 
-    def _repeated(self) -> Iterator[None]:
-        """Our own series are written again, a host at each step."""
-        for host in list(self._state.hosts):
-            state = self._state.hosts.get(host)
-            if state is not None:
-                self._write_own(host, state, self._now())
-                yield
-
     def _fit(self) -> None:
         """Keeps what no rule asks for only while there is room for it."""
         rest = demand.rest(self._head.stats, self._rest, self._head.interval)
@@ -421,10 +398,9 @@ class Engine(threading.Thread):
 
     def _measure(self) -> None:
         stats, m = self._head.stats, self._metrics
-        own = sum(bool(state.own) for state in self._state.hosts.values())
         m.inbox.set(len(self._inbox))
         m.waiting.set(len(self._state.waiting) + len(self._state.looked))
-        m.head_hosts.set(max(0, stats.hosts - own))
+        m.head_hosts.set(max(0, stats.hosts - len(self._own)))
         m.head_series.set(stats.series)
         m.head_samples.set(stats.samples)
         m.head_bytes.set(stats.bytes)

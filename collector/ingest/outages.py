@@ -18,7 +18,7 @@ SERIES = "czuwak_outage_hosts"
 PAUSE = 60.0  # seconds between two numbers of one outage: a ticket is no counter
 _HERE = (Presence.ONLINE, Presence.CATCHING_UP)
 
-Describe = Callable[[str, str, Mapping[Labels, float]], None]
+Describe = Callable[[str, Labels, Mapping[Labels, float]], None]
 
 
 class Outages:
@@ -136,7 +136,7 @@ class Outages:
         self._told[scope] = (at, float(number))
         site = {"company": scope[0], "site": scope[1], "scope": "site"} if scope else {}
         series = Labels.of({**(site or {"scope": "collector", **self._own}), "__name__": SERIES})
-        self._describe("\0outage/" + "/".join(scope), "", {series: float(number)})
+        self._describe("\0outage/" + "/".join(scope), Labels(), {series: float(number)})
 
 
 def _site(member: Member) -> Scope:

@@ -32,6 +32,7 @@ from collector.ingest.pacing import PERIOD
 from collector.ingest.presented import Presented
 from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
+from collector.labels import Labels
 from collector.metrics import Metrics
 from collector.presence import Policy as PresencePolicy
 from collector.presence.hours import NONE_OFF, DaysOff, Hours
@@ -349,7 +350,7 @@ def _later(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
 def _tell_ends(presented: Presented, engine: Engine, metrics: Metrics, collector: str) -> None:
     for name, end in presented.ends.items():
         metrics.certificate_end.labels(name).set(end)
-    engine.describe(CERTIFICATES, "", presented.series(collector))
+    engine.describe(CERTIFICATES, Labels(), presented.series(collector))
 
 
 async def _tend(servicer: service.IngestServicer, presented: Presented, renewed: Callable[[], None]) -> None:

@@ -39,6 +39,7 @@ from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
 from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
 from collector.ingest.overload import step as overload_step
+from collector.ingest.own import named
 from collector.ingest.pacing import FIRST, Lane, Pacing
 from collector.ingest.peer import Peer, peer_of
 from collector.ingest.room import Room
@@ -389,9 +390,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             self._attendance.beat(link.peer.agent_id, beat.heartbeat.suspended_ns / 1e9)
 
     def _limited(self, link: Link, limited: Limited) -> None:
-        identity = link.session.identity
-        values = {identity.series("czuwak_collector_host_series_refused"): float(limited.series)}
-        self._engine.describe(link.peer.agent_id, identity.instance, values)
+        values = {named("czuwak_collector_host_series_refused"): float(limited.series)}
+        self._engine.describe(link.peer.agent_id, link.session.identity.shared(), values)
 
     def _lost(self, link: Link, lost: Lost) -> None:
         self._losses.tell(link.peer.agent_id, link.session.gen, lost.epoch, lost.total)

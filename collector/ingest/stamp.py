@@ -70,11 +70,6 @@ class Identity:
         """The same as a label set; its pairs are those of all the host's series."""
         return _shared(self)
 
-    def series(self, name: str, **labels: str) -> Labels:
-        """One stamped series of the collector's own about this host."""
-        own = Labels.of({**labels, NAME: name})
-        return Labels(tuple(sorted((*own.pairs, *self.shared().pairs))))
-
 
 @lru_cache(maxsize=1 << 15)
 def _shared(identity: Identity) -> Labels:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from collector.head import Head, UnknownSchemaError
-from collector.head.decode import column
+from collector.head import Head
 from collector.ingest.arrival import arrived
 from collector.ingest.attendance import Attendance
+from collector.ingest.own import OwnSeries
 from collector.ingest.stamp import Identity
 from collector.intake import Intake
-from collector.labels import Labels
 from collector.presence import Policy
 from collector.rules.load import load_files
 from collector.rules.schedule import Schedule
@@ -75,9 +74,9 @@ class World:
     at: float = START
     jump: float = 0.0
     lives: dict[str, Life] = field(default_factory=dict)
-    own: dict[str, dict[Labels, float]] = field(default_factory=dict)
     alive: bool = True
     head: Head = field(init=False)
+    own: OwnSeries = field(init=False)
     intake: Intake = field(init=False)
     attendance: Attendance = field(init=False)
     schedule: Schedule = field(init=False)
@@ -85,12 +84,12 @@ class World:
     def begin(self) -> None:
         """The collector starts."""
         self.head = Head(retention=3600.0, interval=ROUND)
-        self.own.clear()
+        self.own = OwnSeries(self.head)
         self.intake = Intake(self.store)
         self.attendance = Attendance(
             self.store,
             Policy(),
-            self.describe,
+            self.own.tell,
             lambda: self.at,
             excuse=self.intake.late_notice,
             database_clock=lambda _: self.at + self.jump,
@@ -100,23 +99,6 @@ class World:
         self.schedule = Schedule(load_files([RULES]), alerts, started_at=self.at)
         self.attendance.load()
         self.alive = True
-
-    def describe(self, host: str, _: str, values: Mapping[Labels, float]) -> None:
-        known = self.own.setdefault(host, {})
-        new = values.keys() - known.keys()
-        known.update(values)
-        if new:
-            self.head.remove(host)
-        self.put(host)
-
-    def put(self, host: str) -> None:
-        series = self.own[host]
-        present, values = column(tuple(series.values()))
-        try:
-            self.head.append(host, b"own", self.at, present, values)
-        except UnknownSchemaError:
-            self.head.register(host, b"own", tuple(series))
-            self.head.append(host, b"own", self.at, present, values)
 
     def step(self) -> None:
         """One tick of everybody."""
@@ -135,8 +117,9 @@ class World:
         won = self.attendance.claim(judgement.claims) if judgement.claims else {}
         self.attendance.settle(won, judgement.claims)
         self.attendance.write(self.attendance.take())
-        for host in self.own:
-            self.put(host)
+        self.own.write(self.at)
+        for _ in self.own.repeating(lambda: self.at):
+            pass
         self.schedule.run(self.head.select, self.at, commit=self.intake.alerts, record=self.head.set)
 
     def stream(self, life: Life) -> None:

@@ -42,7 +42,7 @@ class Desk:
             database_clock=lambda _: self.at,
         )
 
-    def describe(self, host: str, _: str, values: Mapping[Labels, float]) -> None:
+    def describe(self, host: str, _: Labels, values: Mapping[Labels, float]) -> None:
         self.described.setdefault(host, {}).update(
             {labels.get("state"): value for labels, value in values.items() if labels.get("state")}
         )

@@ -15,6 +15,7 @@ from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
 from collector.ingest.events import Append, Mark
+from collector.ingest.own import named
 from collector.ingest.snapshot import Snapshot
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -200,14 +201,15 @@ def test_nan_is_absence_and_infinity_a_value(room: Room) -> None:
 
 
 def test_our_own_series_are_repeated_and_changed(wire: Wire, room: Room) -> None:
-    states = {s: wire.identity.series("czuwak_host_presence", state=s) for s in ("online", "away")}
-    room.engine.describe("a-1", "pc1", {states["online"]: 1.0, states["away"]: 0.0})
+    states = {s: Labels.of(__name__="czuwak_host_presence", state=s) for s in ("online", "away")}
+    shared = wire.identity.shared()
+    room.engine.describe("a-1", shared, {states["online"]: 1.0, states["away"]: 0.0})
     room.turn()
     assert room.values() == {"czuwak_host_presenceonline": 1.0, "czuwak_host_presenceaway": 0.0}
     room.turn(301.0)
     assert room.values()["czuwak_host_presenceonline"] == 1.0
-    room.engine.describe("a-1", "pc1", {states["online"]: 0.0, states["away"]: 1.0})
-    room.engine.describe("a-1", "pc1", {wire.identity.series("czuwak_host_clock_offset_seconds"): -3.0})
+    room.engine.describe("a-1", shared, {states["online"]: 0.0, states["away"]: 1.0})
+    room.engine.describe("a-1", shared, {named("czuwak_host_clock_offset_seconds"): -3.0})
     room.turn(1.0)
     assert room.values() == {
         "czuwak_host_presenceonline": 0.0,
