@@ -148,6 +148,7 @@ def run_ingest(config: Config) -> int:
                 ready=lambda _: spare_garbage_collection(),
             )
         )
+    gc.freeze()  # the interpreter would look for cycles among a whole fleet's objects before it ends
     return 0
 
 

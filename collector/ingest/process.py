@@ -53,6 +53,7 @@ CERTIFICATES = "\0certificates"  # no host: what we tell of our own certificates
 LOOK_SECONDS = 1.0  # between two looks at revocations and deadlines
 _WORKERS = 4
 _GRACE = 2.0
+_DRAIN = 3.0  # seconds in which agents may say what is under way and go
 
 log = logging.getLogger(__name__)
 LoadRules = Callable[[], Iterable[Group]]
@@ -200,11 +201,14 @@ async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: De
         loop = asyncio.get_running_loop()
         custody.lost = lambda gone: _later(loop, partial(servicer.cut, gone))
         presented = Presented(authority, names(settings), now)
-        bound = await _listen(stack, settings, authority, presented, servicer, engine, store, worker, now, metrics)
+        bound, agents = await _listen(
+            stack, settings, authority, presented, servicer, engine, store, worker, now, metrics
+        )
         ends = partial(_tell_ends, presented, engine, metrics, custody.name)
         ends()
-        tending = asyncio.create_task(_tend(servicer, presented, ends))
-        stack.push_async_callback(_finish, servicer, tending)
+        ending = asyncio.Event()
+        tending = asyncio.create_task(_tend(servicer, presented, ends, ending))
+        stack.push_async_callback(_finish, servicer, agents, ending, tending)
         log.info("Agents are served on port %d.", bound.port, extra={"action": "serving"})
         yield Ingest(bound, engine, servicer, metrics, load_rules, tending)
 
@@ -264,7 +268,7 @@ async def _listen(
     worker: ThreadPoolExecutor,
     now: Callable[[], float],
     metrics: Metrics,
-) -> Bound:
+) -> tuple[Bound, grpc.aio.Server]:
     # First the door for our own: who finds the agents' port open may ask at once.
     preview = Preview()  # its helper starts with the first typed expression
     stack.callback(preview.close)
@@ -282,7 +286,7 @@ async def _listen(
     plain = presented.credentials(mutual=False)
     services = enrollment_pb2.DESCRIPTOR.services_by_name
     enrollment_port = await _start(stack, joiners, settings.enrollment_listen, plain, services)
-    return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint)
+    return Bound(port, enrollment_port, settings.query_socket, advertise, authority.fingerprint), agents
 
 
 async def _start(
@@ -353,30 +357,36 @@ def _tell_ends(presented: Presented, engine: Engine, metrics: Metrics, collector
     engine.describe(CERTIFICATES, Labels(), presented.series(collector))
 
 
-async def _tend(servicer: service.IngestServicer, presented: Presented, renewed: Callable[[], None]) -> None:
+async def _tend(
+    servicer: service.IngestServicer, presented: Presented, renewed: Callable[[], None], ending: asyncio.Event
+) -> None:
     async def tend() -> None:
         await servicer.tend()
         if presented.renew():
             renewed()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(_repeat(tend, LOOK_SECONDS))
-        group.create_task(_repeat(servicer.guard, BEAT))
-        group.create_task(_repeat(servicer.pace, PERIOD))
+        group.create_task(_repeat(tend, LOOK_SECONDS, ending))
+        group.create_task(_repeat(servicer.guard, BEAT, ending))
+        group.create_task(_repeat(servicer.pace, PERIOD, ending))
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], pause: float) -> None:
-    while True:
+async def _repeat(work: Callable[[], Awaitable[None]], pause: float, ending: asyncio.Event) -> None:
+    while not ending.is_set():
         await work()
-        await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), pause)
 
 
-async def _finish(servicer: service.IngestServicer, tending: "asyncio.Task[None]") -> None:
-    """Says goodbye to every agent, then writes what is still to be written."""
-    await servicer.drain()
-    tending.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await tending
+async def _finish(
+    servicer: service.IngestServicer, agents: grpc.aio.Server, ending: asyncio.Event, tending: "asyncio.Task[None]"
+) -> None:
+    """Says goodbye to every agent while nobody new is let in, then writes what is still to be written."""
+    closing = asyncio.create_task(agents.stop(_DRAIN + _GRACE))
+    await servicer.drain(_DRAIN)
+    await closing
+    ending.set()  # not cut short: what is being written now would be written to its end, but nobody would know
+    await tending
     await servicer.tend()
 
 

@@ -149,7 +149,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             end = await link.run(request_iterator, context.write)
         finally:
             self._ended(link)
-        log.info("A stream ended: %s", end.detail or end.code, extra={"action": "stream_ended", "host": peer.agent_id})
+        level = logging.DEBUG if self._draining else logging.INFO  # a whole fleet's lines would hold up our own end
+        log.log(
+            level, "A stream ended: %s", end.detail or end.code, extra={"action": "stream_ended", "host": peer.agent_id}
+        )
         if end.code != "OK":
             await context.abort(grpc.StatusCode[end.code], end.detail)
 
@@ -237,7 +240,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         for link in self._links:
             link.feed(IntervalSet(seconds))
 
-    async def drain(self, patience: float = 3.0) -> None:
+    async def drain(self, patience: float) -> None:
         """Tells everybody to come back later and waits until they have gone."""
         self._draining = True
         window = min(_WIDEST_WINDOW, max(_WINDOW, len(self._links) * _HANDSHAKE))

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from collector.ingest import ca
+from collector.ingest import ca, process
 from collector.ingest.errors import ListenError
 from collector.ingest.process import LOOK_SECONDS, Bound, serve
 from collector.ingest.session import Phase
@@ -382,3 +382,23 @@ def test_a_database_that_goes_away_refuses_new_streams_and_says_so(
                 await agent.greet()
 
     asyncio.run(main())
+
+
+def test_what_is_under_way_at_the_end_is_not_cut_short() -> None:
+    done = list[str]()
+
+    async def main() -> None:
+        ending, begun = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            begun.set()
+            await asyncio.sleep(0.01)
+            done.append("written")
+
+        repeated = asyncio.create_task(process._repeat(work, 3600.0, ending))
+        await begun.wait()
+        ending.set()
+        await asyncio.wait_for(repeated, 5.0)
+
+    asyncio.run(main())
+    assert done == ["written"]

@@ -45,7 +45,7 @@ def test_a_rolling_restart_adds_no_ticket_event(house: House, wire: Wire) -> Non
                 assert (await agent.hear("ack")).live_through == 1
                 await house.until(lambda: len(rows(house, t.ticket)) == 1)
                 before = rows(house, t.ticket_event)
-                leaving = asyncio.create_task(first.servicer.drain())
+                leaving = asyncio.create_task(first.servicer.drain(3.0))
                 assert (await agent.hear("go_away")).reason == pb.GO_AWAY_REASON_DRAIN
                 await leaving
             async with house.agent(second.bound, identity) as again:
