@@ -15,7 +15,7 @@ from collector.head.answers import Answers
 from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, first_of, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
 from collector.head.frame import Frame
-from collector.head.history import History, Piece
+from collector.head.history import History, Piece, common
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
 from collector.head.memory import Block, Memory, push_each
@@ -106,13 +106,14 @@ class Head:
         if known is not None and schema in known.schemas:
             known.schema = schema
             return
-        if len(set(series)) != len(series):
-            raise HeadError(f"host {host!r} has a label set twice in schema {schema.hex()}")
         shared, own = split(series) if shared is None else (shared, series)
+        numbers = self._table.own_sets.held(own)
+        if numbers is None:
+            raise HeadError(f"host {host!r} has a label set twice in schema {schema.hex()}")
         if known is not None and known.shared != shared:
             self.remove(host)
             known = None
-        self._extend(host, known or self._new_host(shared), schema, own)
+        self._extend(host, known or self._new_host(shared), schema, numbers)
 
     def append(self, host: str, schema: bytes, at: float, present: _Mask, values: _Floats) -> None:
         """One batch: a value per series of the schema, `present` False where the host has none this time.
@@ -197,10 +198,12 @@ class Head:
         """
         if record.host in self._hosts or (record.host is None and (not record.own or record.own[0] in self._singles)):
             return
-        often = 1 if record.host is not None else _OFTEN
-        known = self._new_host(record.shared, often)
+        numbers = self._table.own_sets.held(record.own)
+        if numbers is None:  # no head has written that
+            return
+        known = self._new_host(record.shared, 1 if record.host is not None else _OFTEN)
         self._answers.forget()
-        rows = self._new_rows(known, record.own)
+        rows = self._new_rows(known, numbers)
         pieces = tuple(Piece(rows[p.rows], p.times, p.values, p.thin) for p in record.pieces)
         self._arrange(known, rows, History(pieces, 0.0))
         if record.host is None:
@@ -356,36 +359,37 @@ class Head:
         host = self._at[index] = Host(index, shared, often=often, demanded=self._demands)
         return host
 
-    def _extend(self, name: str, known: Host, schema: bytes, own: Sequence[Labels]) -> None:
-        """Rows for a schema's series: those the host has, new ones for the others."""
+    def _extend(self, name: str, known: Host, schema: bytes, numbers: _Rows) -> None:
+        """Rows for a schema's series, whose own sets are held: those the host has, new ones for the others."""
         mine = known.rows
-        rows_of = dict(zip(self._table.own[mine].tolist(), mine.tolist(), strict=True))
-        numbers = [self._table.own_sets.find(one) for one in own]
-        fresh = [one for one, number in zip(own, numbers, strict=True) if number not in rows_of]
-        added = iter(self._add_rows(known, fresh).tolist())
-        rows = [rows_of[n] if n in rows_of else next(added) for n in numbers]
-        base = min(rows, default=0)
-        known.schemas[schema] = Schema(base, self._memory.shared(run(np.array(rows, np.int32) - np.int32(base))))
+        here, there = common(numbers, self._table.own[mine])
+        self._table.own_sets.release(numbers[here])  # the rows of these hold them already
+        fresh = np.ones(len(numbers), np.bool_)
+        fresh[here] = False
+        rows = np.empty(len(numbers), np.int32)
+        rows[here] = mine[there]
+        rows[fresh] = self._add_rows(known, numbers[fresh])
+        base = int(rows.min(initial=rows[0])) if len(rows) else 0
+        known.schemas[schema] = Schema(base, self._memory.shared(run(rows - np.int32(base))))
         known.schema = schema
         while len(known.schemas) > _KEPT_SCHEMAS:
             del known.schemas[next(iter(known.schemas))]
         known.moved()
         self._hosts[name] = known
 
-    def _add_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
+    def _add_rows(self, known: Host, numbers: _Rows) -> _Rows:
         """New series, each in the block of its kind; a host without series has an empty block for its times."""
         self._answers.forget()
-        rows = self._new_rows(known, own)
-        kinds, charted = self._needs(rows)
+        rows = self._new_rows(known, numbers)
+        kinds, charted = self._needs_of(numbers)
         for kind in np.unique(kinds).tolist() or [NEWEST]:
             self._memory.add(self._block(known, kind), np.sort(rows[kinds == kind]))
         if charted.any():
             self._memory.add(self._block(known, THIN), np.sort(rows[charted]))
         return rows
 
-    def _new_rows(self, known: Host, own: Sequence[Labels]) -> _Rows:
-        """A row for each; those of one kind follow each other, so that a block's rows are a slice."""
-        numbers = self._table.hold(own)
+    def _new_rows(self, known: Host, numbers: _Rows) -> _Rows:
+        """A row for each own set, which is held; those of one kind follow each other, so that a block's are a slice."""
         kinds, charted = self._needs_of(numbers)
         order = np.argsort(2 * kinds + charted, kind="stable")
         rows = np.empty(len(numbers), np.int32)
@@ -446,7 +450,9 @@ class Head:
         single = self._singles.get(labels)
         if single is None:
             single = self._singles[labels] = self._new_host(Labels(), _OFTEN)
-            self._add_rows(single, (labels,))
+            number = self._table.own_sets.numbers((labels,))
+            self._table.own_sets.hold(number)
+            self._add_rows(single, number)
         return single
 
     def _put_single(self, single: Host, kind: int, at: float, value: float) -> None:

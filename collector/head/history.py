@@ -58,14 +58,14 @@ class History:
         """A row of values per series, a column per time, STALE where there is none."""
         made = np.full((len(rows), len(times)), STALE)
         for piece in self.pieces:
-            here, there = _common(rows, piece.rows)
+            here, there = common(rows, piece.rows)
             if len(here):
-                column, source = _common(times, piece.times)
+                column, source = common(times, piece.times)
                 made[here[:, None], column] = piece.values[there[:, None], source]
         return made
 
 
-def _common(some: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def common(some: NDArray[Any], others: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Places in both of what both have; nothing comes twice in either."""
     if not len(others):
         return np.zeros(0, np.intp), np.zeros(0, np.intp)

@@ -81,12 +81,12 @@ class Host:
             schema.routes = None
 
 
-def split(series: Sequence[Labels]) -> tuple[Labels, tuple[Labels, ...]]:
+def split(series: Sequence[Labels]) -> tuple[Labels, list[Labels]]:
     """The labels all have in common (never the metric's name), and what is each one's own."""
     common = {pair for pair in series[0].pairs if pair[0] != NAME} if series else set()
     for labels in series:
         common.intersection_update(labels.pairs)
-    own = tuple(Labels(tuple(pair for pair in labels.pairs if pair not in common)) for labels in series)
+    own = [Labels(tuple(pair for pair in labels.pairs if pair not in common)) for labels in series]
     return Labels(tuple(sorted(common))), own
 
 

@@ -4,7 +4,7 @@ A row's labels are its own set (shared by the same series of all hosts) and its 
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from collector.labels import NAME, Labels
 _MAX_NAMES = 100_000
 _MAX_CELLS = 200_000_000  # label names x series of one selection
 _FEW_HOSTS = 64
+_MOST_UNLISTED = 256
 
 RowsOfHost = Callable[[int], NDArray[np.int32]]
 
@@ -40,6 +41,7 @@ class SeriesTable:
         self._free = array("i")
         self._rows_of: dict[int, int | array[int]] = {}  # own set -> its row, or rows; some of them may be gone
         self._gone: dict[int, int] = {}  # own set -> how many of those
+        self._came: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []  # own sets and rows that are not listed yet
 
     @property
     def live(self) -> int:
@@ -51,25 +53,27 @@ class SeriesTable:
         """Memory of the arrays."""
         return self.own.nbytes + self.host.nbytes + self.host_set.nbytes + 4 * self.size
 
-    def hold(self, own: Iterable[Labels]) -> NDArray[np.int32]:
-        """Numbers of the own sets of series that `add` is told next."""
-        return np.array([self.own_sets.hold(one) for one in own], np.int32)
-
     def add(self, host: int, own: NDArray[np.int32]) -> NDArray[np.int32]:
-        """New rows for a host's series with these own sets; the caller gives the host its set by `set_host`."""
+        """New rows in order for a host's series with these own sets, which are held; `set_host` gives the host its own.
+
+        They are listed when somebody looks for series next: those of a herd together.
+        """
         rows = self._new_rows(len(own))
         self.own[rows] = own
         self.host[rows] = host
-        for number, row in zip(own.tolist(), rows.tolist(), strict=True):
-            self._list(number, row)
-        self._touch(own)
+        if len(rows):
+            self._came.append((own, rows))
+        if len(self._came) >= _MOST_UNLISTED:
+            self._settle()
         return rows
 
     def set_host(self, host: int, labels: Labels) -> None:
         """The labels all series of a host share."""
         if host >= len(self.host_set):
             self.host_set = np.concatenate([self.host_set, np.zeros(max(host, len(self.host_set)), np.int32)])
-        self.host_set[host] = self.host_sets.hold(labels)
+        number = self.host_sets.numbers((labels,))
+        self.host_sets.hold(number)
+        self.host_set[host] = number[0]
 
     def free_host(self, host: int) -> None:
         """The host has no labels any more; its rows must be free."""
@@ -78,6 +82,7 @@ class SeriesTable:
 
     def free(self, rows: NDArray[np.int32]) -> None:
         """Forget these series."""
+        self._settle()
         own = self.own[rows]
         self._touch(own)
         self.own_sets.release(own)
@@ -89,6 +94,7 @@ class SeriesTable:
 
     def version(self, matchers: Sequence[Matcher]) -> int:
         """Changes whenever the series these matchers accept may have changed."""
+        self._settle()
         for matcher in matchers:
             if matcher.name == NAME and matcher.match is Match.EQUAL:
                 return max(self._base, self._versions.get(matcher.value, 0))
@@ -96,6 +102,7 @@ class SeriesTable:
 
     def find(self, matchers: Sequence[Matcher], rows_of_host: RowsOfHost) -> tuple[Frame, NDArray[np.int32]]:
         """Label columns and rows of the series all matchers accept."""
+        self._settle()
         local = [m for m in matchers if not self.host_sets.has(m.name)]
         shared = [m for m in matchers if m not in local]
         rows = self._of_few_hosts(shared, rows_of_host) if not local else None
@@ -107,6 +114,7 @@ class SeriesTable:
 
     def breadth(self, matchers: Sequence[Matcher], rows_of_host: RowsOfHost) -> int:
         """How many rows `find` goes through."""
+        self._settle()
         local = [m for m in matchers if not self.host_sets.has(m.name)]
         few = self._of_few_hosts([m for m in matchers if m not in local], rows_of_host) if not local else None
         if few is not None:
@@ -144,14 +152,26 @@ class SeriesTable:
         rows = np.array(self._rows_of[number], np.int32)
         return np.unique(rows[self.own[rows] == number]) if number in self._gone else rows
 
-    def _list(self, number: int, row: int) -> None:
+    def _settle(self) -> None:
+        """List the rows that came since the last time."""
+        if not self._came:
+            return
+        came, self._came = self._came, []
+        own, rows = (np.concatenate(each) for each in zip(*came, strict=True))
+        order = np.argsort(own, kind="stable")
+        numbers, first = np.unique(own[order], return_index=True)
+        for number, mine in zip(numbers.tolist(), np.split(rows[order], first[1:]), strict=True):
+            self._list(number, mine)
+        self._touch(own)
+
+    def _list(self, number: int, new: NDArray[np.int32]) -> None:
         rows = self._rows_of.get(number)
-        if rows is None:
-            self._rows_of[number] = row
-        elif isinstance(rows, int):
-            self._rows_of[number] = array("i", (rows, row))
-        else:
-            rows.append(row)
+        if rows is None and len(new) == 1:
+            self._rows_of[number] = int(new[0])
+            return
+        if not isinstance(rows, array):
+            rows = self._rows_of[number] = array("i", () if rows is None else (rows,))
+        rows.frombytes(new.tobytes())
 
     def _unlist(self, number: int, count: int) -> None:
         """Rows are struck off when many are gone; until then they are seen to be another's."""

@@ -4,7 +4,7 @@ The labels a host's series share are one more such set. Sparse by label name: an
 sends, not names times series.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from collector.head.symbols import Symbols
 from collector.labels import Labels
 
 _Numbers = NDArray[np.int32]
+_REMEMBERED = 16
 
 
 class LabelSets:
@@ -27,6 +28,7 @@ class LabelSets:
         self._postings: dict[str, dict[int, int | set[int]]] = {}  # name -> value -> the set, or the sets
         self._dense: dict[str, NDArray[np.int32]] = {}
         self._uses = np.zeros(64, np.int64)
+        self._remembered: dict[int, tuple[tuple[Labels, ...], _Numbers]] = {}
         self.tags = np.full(64, -1, np.int16)  # a note of the caller's on each set, -1 for a new one
 
     def __len__(self) -> int:
@@ -37,13 +39,31 @@ class LabelSets:
         """How many label sets are in use."""
         return len(self._ids)
 
-    def hold(self, labels: Labels) -> int:
-        """The number of a label set, with one more use."""
-        number = self._ids.get(labels)
-        if number is None:
-            number = self._add(labels)
-        self._uses[number] += 1
-        return number
+    def numbers(self, every: Iterable[Labels]) -> _Numbers:
+        """Numbers of label sets, given now where there is none; those nobody holds are to be held next."""
+        ids, add = self._ids, self._add
+        return np.array([number if (number := ids.get(one)) is not None else add(one) for one in every], np.int32)
+
+    def hold(self, numbers: _Numbers) -> None:
+        """One more use for each number."""
+        np.add.at(self._uses, numbers, 1)
+
+    def held(self, every: Sequence[Labels]) -> _Numbers | None:
+        """Numbers of different label sets, each with one more use; None, and none has, where one comes twice.
+
+        A tuple is not looked up again when the very same comes again: a fleet's hosts have the same series.
+        """
+        known = self._remembered.get(id(every))  # nobody else has that id while we hold the tuple
+        numbers = self.numbers(every) if known is None else known[1]
+        self.hold(numbers)
+        if known is None and len(np.unique(numbers)) != len(numbers):
+            self.release(numbers)
+            return None
+        if known is None and isinstance(every, tuple):
+            if len(self._remembered) >= _REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[id(every)] = every, numbers
+        return numbers
 
     def release(self, numbers: NDArray[np.int32]) -> None:
         """One use less for each number; a set without uses is forgotten."""
@@ -54,10 +74,6 @@ class LabelSets:
     def used(self, number: int) -> bool:
         """True while the set has a use."""
         return bool(self._uses[number] > 0)
-
-    def find(self, labels: Labels) -> int:
-        """The number of a label set, -1 if it is not in use."""
-        return self._ids.get(labels, -1)
 
     def labels(self, number: int) -> Labels:
         """The label set of a number."""
@@ -160,6 +176,7 @@ class LabelSets:
                 self._dense[name][number] = code
 
     def _forget(self, number: int) -> None:
+        self._remembered.clear()
         for name, value in self.labels(number):
             self._unlist(name, self._symbols.encode(value), number)
         del self._ids[self.labels(number)]

@@ -177,7 +177,7 @@ def stale(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def run(rows: NDArray[np.int32]) -> Run:
     """The same numbers as a slice where they follow each other: smaller to keep, faster to use."""
-    if len(rows) and int(rows[-1]) - int(rows[0]) == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+    if len(rows) and int(rows[-1]) - int(rows[0]) == len(rows) - 1 and bool((rows[1:] - rows[:-1] == 1).all()):
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows.astype(np.int32)
 

@@ -1,5 +1,7 @@
 """The head against a dict of lists."""
 
+from functools import cache
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,6 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from collector.head import Head, Match, Matcher, UnknownSchemaError
 from collector.labels import Labels
 from tests.collector.head.fill import NAMES, newest, series, windows
+
+
+@cache
+def own(names: tuple[str, ...]) -> tuple[Labels, ...]:
+    """The same object each time, as a fleet's hosts share it."""
+    return tuple(Labels.of(__name__=name) for name in names)
 
 
 class HeadAgainstLists(RuleBasedStateMachine):
@@ -21,10 +29,18 @@ class HeadAgainstLists(RuleBasedStateMachine):
         self.slots: dict[str, set[float]] = {}
         self.clock = 1000.0
 
-    @rule(host=st.sampled_from("ab"), names=st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
-    def register(self, host: str, names: list[str]) -> None:
+    @rule(
+        host=st.sampled_from("ab"),
+        names=st.lists(st.sampled_from(NAMES), unique=True, min_size=1),
+        whole=st.booleans(),
+    )
+    def register(self, host: str, names: list[str], *, whole: bool) -> None:
         self.schemas[host] = tuple(names)
-        self.head.register(host, ",".join(names).encode(), series(host, *names))
+        schema = ",".join(names).encode()
+        if whole:
+            self.head.register(host, schema, series(host, *names))
+        else:
+            self.head.register(host, schema, own(tuple(names)), Labels.of(instance=host, job="node"))
 
     @rule(host=st.sampled_from("ab"), step=st.integers(1, 40), mask=st.lists(st.booleans(), min_size=4, max_size=4))
     def append(self, host: str, step: int, mask: list[bool]) -> None:
@@ -60,6 +76,13 @@ class HeadAgainstLists(RuleBasedStateMachine):
         self.head.mark_stale(host, self.clock)
         if newest is not None:
             self.slots[host].add(self.clock)
+
+    @rule(host=st.sampled_from("ab"))
+    def remove(self, host: str) -> None:
+        self.head.remove(host)
+        self.schemas.pop(host, None)
+        self.slots.pop(host, None)
+        self.model = {labels: points for labels, points in self.model.items() if labels.get("instance") != host}
 
     @rule()
     def compact(self) -> None:

@@ -42,6 +42,17 @@ def test_many_hosts_and_names_come_and_go_without_a_trace() -> None:
     assert (head._table.own_sets.live, head._table.host_sets.live) == (0, 0)
 
 
+def test_the_same_tuple_of_series_is_looked_up_anew_once_others_have_its_numbers() -> None:
+    head = Head()
+    own, others = (tuple(Labels.of(__name__=name) for name in names) for names in (("up", "load"), ("temp", "disk")))
+    for host, sets in (("1", own), ("2", others), ("3", own)):
+        head.register(host, b"s", sets, Labels.of(instance=host))
+        head.append(host, b"s", 15.0, None, numbers(1, 2))
+        if host == "1":
+            head.remove(host)
+    assert newest(head, 15.0) == {"2.temp": 1, "2.disk": 2, "3.up": 1, "3.load": 2}
+
+
 def test_hosts_of_the_same_series_share_what_is_known_of_their_order() -> None:
     head = Head()
     head.demand([want("up", 300.0), want("disk", 3600.0)])

@@ -1,6 +1,6 @@
 import pytest
 
-from collector.head import Decoder, Encoder, Head, RecordError
+from collector.head import Decoder, Encoder, Head, Record, RecordError
 from collector.labels import Labels
 from tests.collector.head.fill import ALL, fill, kept, newest, numbers, series, want
 
@@ -62,3 +62,10 @@ def test_label_sets_that_hosts_have_in_common_are_written_once() -> None:
     assert own[2] == (Labels.of(__name__="up"), Labels.of(__name__="load"))
     with pytest.raises(RecordError):
         Decoder().decode(second)
+
+
+def test_a_record_that_names_a_series_twice_is_passed_over() -> None:
+    head = Head()
+    up = Labels.of(__name__="up")
+    head.restore(Record("1", Labels.of(instance="a"), (up, up), ()))
+    assert (head.stats.hosts, head.stats.series, head._table.own_sets.live) == (0, 0, 0)
