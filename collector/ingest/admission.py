@@ -99,13 +99,15 @@ def _open(
     alerts: dict[str, list[Alert]] = {}
     for alert in alerts_by_instance(conn, (before[agent].instance for agent in gens)):
         alerts.setdefault(alert.labels.get(INSTANCE), []).append(alert)
-    told, opened = clock(conn), dict[str, Session]()
+    there, opened = sorted(gens), dict[str, Session]()
+    told = arrived(conn, ((before[agent], gens[agent], asked[agent][1]) for agent in there), clock(conn))
+    arrivals = dict(zip(there, told, strict=True))
     for agent in sorted(asked):
         if agent in foreign:
             opened[agent] = Session(foreign=True, first=machines.mark_duplicate(conn, agent, at))
         elif agent in gens:
-            arrival = arrived(conn, before[agent], gens[agent], asked[agent][1], told)
-            opened[agent] = Session(gens[agent], alerts=alerts.get(before[agent].instance, ()), arrival=arrival)
+            mine = alerts.get(before[agent].instance, ())
+            opened[agent] = Session(gens[agent], alerts=mine, arrival=arrivals[agent])
         else:
             opened[agent] = Session()
     return opened

@@ -1,5 +1,6 @@
-"""What a Hello says about the time before it, written in the transaction that opens its session."""
+"""What Hellos say about the time before them, written in the transaction that opens their sessions."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from collector.presence.account import Account, Cause, Known, Told, account
@@ -23,24 +24,37 @@ class Arrival:
 NOTHING_TOLD = Arrival(Account(Cause.NONE))
 
 
-def arrived(conn: Connection, before: hosts.Host, gen: int, hello: pb.Hello, at: float) -> Arrival:
-    """The explanation, and its lines on the host's timeline; `before` is the row until then."""
-    told = told_by(hello, at)
-    if (told.boot_id, told.suspended) != (before.boot_id, before.suspended):
-        presence.note_boot(conn, before.id, gen, told.boot_id, told.suspended)
+def arrived(conn: Connection, opened: Iterable[tuple[hosts.Host, int, pb.Hello]], at: float) -> tuple[Arrival, ...]:
+    """The explanations, and their lines on the hosts' timelines; each is of a host as its row was, and its session."""
+    found: list[Arrival] = []
+    boots: list[presence.Boot] = []
+    lines: list[hosts.Line] = []
+    for before, gen, hello in opened:
+        told = told_by(hello, at)
+        if (told.boot_id, told.suspended) != (before.boot_id, before.suspended):
+            boots.append(presence.Boot(before.id, gen, told.boot_id, told.suspended))
+        arrival = _explained(before, told)
+        lines += _lines(before, arrival, at)
+        found.append(arrival)
+    presence.note_boots(conn, boots)
+    hosts.add_host_events(conn, lines)
+    return tuple(found)
+
+
+def _explained(before: hosts.Host, told: Told) -> Arrival:
     why = account(told, Known(before.boot_id, before.suspended, before.last_seen))
     silent = before.presence == Presence.AWAY_UNEXPLAINED
-    crash_told = silent or before.presence_reason in OUTAGES
+    return Arrival(why, why.cause is Cause.PLANNED and silent, silent or before.presence_reason in OUTAGES)
+
+
+def _lines(before: hosts.Host, arrival: Arrival, at: float) -> Iterator[hosts.Line]:
+    why = arrival.account
     if why.cause is Cause.CRASH:
-        detail = {"since": before.last_seen, "told": crash_told}
-        hosts.add_host_event(conn, before.id, at, presence.CRASHED, detail)
+        yield hosts.Line(before.id, at, presence.CRASHED, {"since": before.last_seen, "told": arrival.crash_told})
     elif why.seconds:
-        hosts.add_host_event(conn, before.id, at, "slept", {"seconds": why.seconds})
-    late = why.cause is Cause.PLANNED and silent
-    if late:
-        explained = {"reason": why.reason, "since": before.presence_since}
-        hosts.add_host_event(conn, before.id, at, "absence_explained", explained)
-    return Arrival(why, late, crash_told)
+        yield hosts.Line(before.id, at, "slept", {"seconds": why.seconds})
+    if arrival.late:
+        yield hosts.Line(before.id, at, "absence_explained", {"reason": why.reason, "since": before.presence_since})
 
 
 def told_by(hello: pb.Hello, at: float) -> Told:

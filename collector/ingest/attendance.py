@@ -4,7 +4,7 @@ Lives in the event loop's thread, except `look` and `write`, which touch the dat
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from collector.ingest.arrival import NOTHING_TOLD, Arrival
@@ -141,17 +141,18 @@ class Attendance:
         with self._store.write() as conn:
             for to, seen in self._concluded(claims).items():
                 same = rows.Conclusion(to.presence.value, to.reason, to.since, to.deadline)
-                for host in sorted(rows.claim(conn, seen, same)):
-                    won[host] = to
-                    self._write_change(conn, host, to)
+                ours = sorted(rows.claim(conn, seen, same))
+                won |= dict.fromkeys(ours, to)
+                hosts.add_host_events(conn, (line for host in ours for line in self._lines(host, to)))
         return won
 
-    def _write_change(self, conn: Connection, host: str, to: Standing) -> None:
+    def _lines(self, host: str, to: Standing) -> Iterator[hosts.Line]:
+        """What the timeline says of a conclusion."""
         member = self._members.get(host)
         if to.reason in OUTAGES:
-            hosts.add_host_event(conn, host, to.since, rows.OUTAGE, {"reason": to.reason})
+            yield hosts.Line(host, to.since, rows.OUTAGE, {"reason": to.reason})
         elif member is not None and to.presence in _TOLD and to.presence.value != member.told:
-            hosts.add_host_event(conn, host, to.since, "presence", change(to, member.told))
+            yield hosts.Line(host, to.since, "presence", change(to, member.told))
 
     def write(self, due: Due) -> None:
         """One transaction; rows of sessions that were fenced meanwhile stay as they are. Raises StoreError."""
@@ -168,14 +169,15 @@ class Attendance:
         with self._store.write() as conn:
             rows.note_sleep(conn, due.slept)
             hosts.touch(conn, list(due.touched.items()), self._now())
-            for host, (gen, s) in due.standings.items():
-                values = (s.presence.value, s.reason, s.since, s.deadline)
-                hosts.set_presence(conn, host, gen, *values, collector=self._collector)
+            standings = (
+                hosts.Standing(host, gen, s.presence.value, s.reason, s.since, s.deadline)
+                for host, (gen, s) in due.standings.items()
+            )
+            hosts.set_presences(conn, standings, collector=self._collector)
             gens = {note.host: note.gen for note in due.notes if note.gen is not None}
             current = hosts.current(conn, gens)
-            for note in due.notes:
-                if note.gen is None or (note.host in current and note.gen == gens[note.host]):
-                    hosts.add_host_event(conn, note.host, note.at, note.kind, note.detail)
+            told = (n for n in due.notes if n.gen is None or (n.host in current and n.gen == gens[n.host]))
+            hosts.add_host_events(conn, (hosts.Line(n.host, n.at, n.kind, n.detail) for n in told))
 
     # --- event loop ---
 

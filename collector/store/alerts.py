@@ -43,12 +43,16 @@ def load_alerts(conn: Connection) -> list[Alert]:
     return [_alert(row) for row in conn.execute(sa.select(t.alert).order_by(t.alert.c.key))]
 
 
+_OF_INSTANCES = (
+    sa.select(t.alert).where(t.alert.c.instance.in_(sa.bindparam("instances", expanding=True))).order_by(t.alert.c.key)
+)
+
+
 def alerts_by_instance(conn: Connection, instances: Iterable[str]) -> list[Alert]:
     """Every alert of these hosts, to take over with them."""
     found: list[Alert] = []
     for chunk in chunks(instances):
-        query = sa.select(t.alert).where(t.alert.c.instance.in_(chunk)).order_by(t.alert.c.key)
-        found += (_alert(row) for row in conn.execute(query))
+        found += (_alert(row) for row in conn.execute(_OF_INSTANCES, {"instances": chunk}))
     return found
 
 

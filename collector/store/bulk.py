@@ -20,6 +20,7 @@ from collector.store.upsert import insert_for
 FEW = 8  # rows that are cheaper to send as parameters
 Columns = Mapping[str, object]
 Insert = postgresql.Insert | sqlite.Insert
+Given = Mapping[str, sa.ColumnElement[Any]]
 
 
 def insert_rows(
@@ -40,10 +41,21 @@ def insert_rows(
     return conn.execute(statement, sent).all()  # to the end: SQLite keeps its lock while there is more to read
 
 
-def update_rows(conn: Connection, table: sa.Table, rows: Sequence[tuple[Columns, Columns]]) -> int:
+def as_given(new: Given) -> Given:
+    """Every column gets its new value."""
+    return new
+
+
+def update_rows(
+    conn: Connection,
+    table: sa.Table,
+    rows: Sequence[tuple[Columns, Columns]],
+    setting: Callable[[Given], Given] = as_given,
+) -> int:
     """Write to each row (as it was, its new values) where it is still as it was; how many were.
 
-    All name the same columns, and no two the same row.
+    All name the same columns, and no two the same row. `setting` says what the columns become of their new values; it
+    is a function of a module, its statement is kept.
     """
     if not rows:
         return 0
@@ -51,7 +63,7 @@ def update_rows(conn: Connection, table: sa.Table, rows: Sequence[tuple[Columns,
     many = _many(conn, rows, 1)
     named = [_named(*row) for row in rows]
     sent = _arrays(_columns(table, was, new), named) if many else named
-    return conn.execute(_updating(table, was, new, many=many), sent).rowcount
+    return conn.execute(_updating(table, was, new, setting, many=many), sent).rowcount
 
 
 def _many(conn: Connection, rows: Sequence[object], few: int) -> bool:
@@ -75,15 +87,18 @@ def _inserting(
 
 
 @cache
-def _updating(table: sa.Table, was: tuple[str, ...], new: tuple[str, ...], *, many: bool) -> sa.Update:
+def _updating(
+    table: sa.Table, was: tuple[str, ...], new: tuple[str, ...], setting: Callable[[Given], Given], *, many: bool
+) -> sa.Update:
     columns = _columns(table, was, new)
     if not many:
         binds = {name: sa.bindparam(name, type_=column.type) for name, column in columns.items()}
         where = [table.c[name] == binds[f"was_{name}"] for name in was]
-        return sa.update(table).where(*where).values({name: binds[f"new_{name}"] for name in new})
+        return sa.update(table).where(*where).values(setting({name: binds[f"new_{name}"] for name in new}))
     given = _given(columns).c
     same = [table.c[name] == given[f"was_{name}"] for name in was]
-    return sa.update(table).where(*same).values({n: sa.cast(given[f"new_{n}"], table.c[n].type) for n in new})
+    values = {name: sa.cast(given[f"new_{name}"], table.c[name].type) for name in new}
+    return sa.update(table).where(*same).values(setting(values))
 
 
 def _columns(table: sa.Table, was: Sequence[str], new: Sequence[str]) -> dict[str, sa.Column[Any]]:

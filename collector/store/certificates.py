@@ -30,6 +30,30 @@ _KNOWN = sa.select(
     t.host.c.machine_fingerprint,
 ).join(t.host)
 
+# Fixed, for whoever arrives waits for them: to build a statement takes longer than to run it.
+_SERIALS: sa.BindParameter[str] = sa.bindparam("serials", expanding=True)
+_ALL_KNOWN = _KNOWN.where(t.certificate.c.serial.in_(_SERIALS))
+_USED = (
+    sa.update(t.certificate)
+    .where(t.certificate.c.serial.in_(_SERIALS), t.certificate.c.used_at.is_(None))
+    .values(used_at=sa.bindparam("at"))
+    .returning(t.certificate.c.serial)
+)
+_NEWER = t.certificate.alias()
+_REPLACED = (
+    sa.update(t.certificate)
+    .where(
+        t.certificate.c.superseded_at.is_(None),
+        sa.exists().where(
+            _NEWER.c.serial.in_(_SERIALS),
+            _NEWER.c.host_id == t.certificate.c.host_id,
+            _NEWER.c.serial != t.certificate.c.serial,
+            _NEWER.c.issued_at >= t.certificate.c.issued_at,
+        ),
+    )
+    .values(superseded_at=sa.bindparam("at"))
+)
+
 
 def known(conn: Connection, serial: str, *, lock: bool = False) -> Known | None:
     """The certificate, None where we never issued it. `lock` keeps its host's other renewals out until the end."""
@@ -40,7 +64,7 @@ def known(conn: Connection, serial: str, *, lock: bool = False) -> Known | None:
 
 def all_known(conn: Connection, serials: Iterable[str]) -> dict[str, Known]:
     """Some certificates by serial; those we never issued are missing."""
-    rows = conn.execute(_KNOWN.where(t.certificate.c.serial.in_(sorted(serials))))
+    rows = conn.execute(_ALL_KNOWN, {"serials": sorted(serials)})
     return {row.serial: _known(row) for row in rows}
 
 
@@ -66,18 +90,9 @@ def use_all(conn: Connection, serials: Iterable[str], at: float) -> int:
 
     Older is what was issued before it; of two renewals asked for at once only one was ever kept by the agent.
     """
-    c, newer = t.certificate.c, t.certificate.alias()
-    unused = sa.update(t.certificate).where(c.serial.in_(sorted(serials)), c.used_at.is_(None))
-    first = list(conn.scalars(unused.values(used_at=at).returning(c.serial)))
+    first = list(conn.scalars(_USED, {"serials": sorted(serials), "at": at}))
     if first:
-        replaced = sa.exists().where(
-            newer.c.serial.in_(sorted(first)),
-            newer.c.host_id == c.host_id,
-            newer.c.serial != c.serial,
-            newer.c.issued_at >= c.issued_at,
-        )
-        older = sa.update(t.certificate).where(c.superseded_at.is_(None), replaced)
-        conn.execute(older.values(superseded_at=at))
+        conn.execute(_REPLACED, {"serials": sorted(first), "at": at})
     return len(first)
 
 

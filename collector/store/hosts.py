@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.sql.dml import ReturningInsert
 
 from collector.store import tables as t
-from collector.store.bulk import Insert, insert_rows
+from collector.store.bulk import Columns, Given, Insert, insert_rows, update_rows
 from collector.store.collectors import alive
 from collector.store.engine import plain
 from collector.store.errors import StoreError
@@ -77,6 +77,28 @@ class HostEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A presence that a host's session was seen to have; `at` is since when."""
+
+    host_id: str
+    gen: int
+    presence: str
+    reason: str
+    at: float
+    deadline: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line for a host's timeline."""
+
+    host_id: str
+    at: float
+    kind: str
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Once:
     """A line for a host's timeline, unless one of its kind, not older than `since`, has all of `same` in its detail."""
 
@@ -94,6 +116,16 @@ _COLUMNS = (
     t.company.c.name.label("company_name"),
 )
 _HOSTS = sa.select(*_COLUMNS).join(t.company, t.host.c.company_id == t.company.c.id)
+# Fixed, for whoever arrives waits for them: to build a statement takes longer than to run it.
+_BY_IDS = _HOSTS.where(t.host.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(t.host.c.id)
+_LOCKED = _BY_IDS.with_for_update(of=t.host)
+_OPENED = (
+    sa.update(t.host)
+    .where(t.host.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
+    .values(session_gen=t.host.c.session_gen + 1, collector_id=sa.bindparam("holder"), last_seen=sa.bindparam("at"))
+    .returning(t.host.c.id, t.host.c.session_gen)
+)
 _BY_INSTANCE = _HOSTS.where(t.host.c.instance.in_(sa.bindparam("instances", expanding=True)))
 
 
@@ -166,13 +198,12 @@ class Opening:
 
 def locked(conn: Connection, ids: Iterable[str]) -> dict[str, Host]:
     """Some hosts by id, as they stay to the end of the transaction; whoever commits for one of them is waited for."""
-    query = _HOSTS.where(t.host.c.id.in_(sorted(ids))).order_by(t.host.c.id)
-    return {row.id: _host(row) for row in conn.execute(query.with_for_update(of=t.host))}
+    return {row.id: _host(row) for row in conn.execute(_LOCKED, {"ids": sorted(ids)})}
 
 
 def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Host]:
     """Some hosts by id."""
-    return {row.id: _host(row) for row in conn.execute(_HOSTS.where(t.host.c.id.in_(sorted(ids))))}
+    return {row.id: _host(row) for row in conn.execute(_BY_IDS, {"ids": sorted(ids)})}
 
 
 def open_sessions(
@@ -187,14 +218,15 @@ def open_sessions(
 
     `collector` is the process that holds them. `before` is what `locked` gave; what has not changed is not written.
     """
-    c = t.host.c
-    served = sa.update(t.host).where(c.id.in_(sorted(openings)), c.retired_at.is_(None), c.revoked_at.is_(None))
-    opened = served.values(session_gen=c.session_gen + 1, collector_id=collector, last_seen=at)
-    gens = {row.id: row.session_gen for row in conn.execute(opened.returning(c.id, c.session_gen))}
+    opened = conn.execute(_OPENED, {"ids": sorted(openings), "holder": collector, "at": at})
+    gens = {row.id: row.session_gen for row in opened}
+    changed: dict[tuple[str, ...], list[tuple[Columns, Columns]]] = {}
     for host_id in sorted(gens):
-        changed = _changed(openings[host_id], before[host_id])
-        if changed:
-            conn.execute(sa.update(t.host).where(c.id == host_id).values(**changed))
+        said = _changed(openings[host_id], before[host_id])
+        changed.setdefault(tuple(said), []).append(({"id": host_id}, said))
+    for names, rows in changed.items():
+        if names:
+            update_rows(conn, t.host, rows)
     return gens
 
 
@@ -213,6 +245,37 @@ def open_session(
     return open_sessions(conn, opening, before, at=at, collector=collector).get(host_id, 0)
 
 
+def set_presences(conn: Connection, rows: Iterable[Standing], *, collector: str | None = None) -> int:
+    """Write presences, each under its session's generation; how many: the others' hosts have newer sessions.
+
+    `presence_since` moves only when presence or reason change. With `collector` it must also hold the hosts.
+    """
+    every = sorted(rows, key=lambda row: row.host_id)
+    held = {} if collector is None else {"collector_id": collector}
+    ids = [row.host_id for row in every]
+    for start in range(0, len(ids), 500):  # in order first, as `touch` does
+        some = t.host.c.id.in_(ids[start : start + 500])
+        conn.execute(sa.select(t.host.c.id).where(some).order_by(t.host.c.id).with_for_update(key_share=True))
+    found = [
+        (
+            {"id": row.host_id, "session_gen": row.gen, **held},
+            {
+                "presence": row.presence,
+                "presence_reason": line(row.reason, NAME),
+                "presence_since": row.at,
+                "deadline": row.deadline,
+            },
+        )
+        for row in every
+    ]
+    return update_rows(conn, t.host, found, _stands)
+
+
+def _stands(new: Given) -> Given:
+    same = sa.and_(t.host.c.presence == new["presence"], t.host.c.presence_reason == new["presence_reason"])
+    return {**new, "presence_since": sa.case((same, t.host.c.presence_since), else_=new["presence_since"])}
+
+
 def set_presence(
     conn: Connection,
     host_id: str,
@@ -224,22 +287,8 @@ def set_presence(
     *,
     collector: str | None = None,
 ) -> bool:
-    """Write a presence under a session's generation; False: a newer session owns the host, nothing was written.
-
-    `presence_since` moves only when presence or reason change. With `collector` the host must also be held by it.
-    """
-    same = sa.and_(t.host.c.presence == presence, t.host.c.presence_reason == reason)
-    done = conn.execute(
-        sa.update(t.host)
-        .where(t.host.c.id == host_id, t.host.c.session_gen == gen, _held_by(collector))
-        .values(
-            presence=presence,
-            presence_reason=line(reason, NAME),
-            presence_since=sa.case((same, t.host.c.presence_since), else_=at),
-            deadline=deadline,
-        )
-    )
-    return done.rowcount == 1
+    """The same for one host; False: nothing was written."""
+    return set_presences(conn, (Standing(host_id, gen, presence, reason, at, deadline),), collector=collector) == 1
 
 
 def touch(conn: Connection, seen: Sequence[tuple[str, int]], at: float, *, deadline: float | None = None) -> int:
@@ -322,10 +371,6 @@ def fence(conn: Connection, instances: Iterable[str]) -> dict[str, tuple[int, st
     return found
 
 
-def _held_by(collector: str | None) -> sa.ColumnElement[bool]:
-    return sa.true() if collector is None else t.host.c.collector_id == collector
-
-
 def _changed(said: Opening, known: Host) -> dict[str, object]:
     """What an agent says of itself that differs from its row."""
     told = {"facts": plain(dict(said.facts)), "agent_version": line(said.version, NAME)}
@@ -368,6 +413,14 @@ def add_host_event(
     return int(conn.scalar(new.returning(t.host_event.c.id)) or 0)
 
 
+def add_host_events(conn: Connection, lines: Iterable[Line]) -> None:
+    """Lines on hosts' timelines, in this order."""
+    rows = [
+        {"host_id": one.host_id, "at": one.at, "kind": one.kind, "detail": plain(dict(one.detail))} for one in lines
+    ]
+    insert_rows(conn, t.host_event, rows, _written)
+
+
 def add_once(conn: Connection, lines: Sequence[Once]) -> list[Once]:
     """Write those lines that are not there yet, each on its host's timeline; which they were."""
     e = t.host_event.c
@@ -386,11 +439,7 @@ def add_once(conn: Connection, lines: Sequence[Once]) -> list[Once]:
             for at, detail in there.get((one.host_id, one.kind), ())
         )
     ]
-    rows = [
-        {"host_id": one.host_id, "at": one.at, "kind": one.kind, "detail": plain({**one.same, **one.detail})}
-        for one in new
-    ]
-    insert_rows(conn, t.host_event, rows, _written)
+    add_host_events(conn, (Line(one.host_id, one.at, one.kind, {**one.same, **one.detail}) for one in new))
     return new
 
 

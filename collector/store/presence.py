@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from collector.store import tables as t
+from collector.store.bulk import update_rows
 from collector.store.hosts import Scope, in_scope
 from collector.tickets.text import NAME, line
 
@@ -33,6 +34,16 @@ class Seen:
     host: str
     gen: int
     deadline: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """The boot a host's session is of, and how many seconds that boot has slept."""
+
+    host: str
+    gen: int
+    boot_id: str
+    suspended: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +77,16 @@ def claim(conn: Connection, seen: Iterable[Seen], to: Conclusion) -> frozenset[s
     return frozenset(won)
 
 
-def note_boot(conn: Connection, host: str, gen: int, boot_id: str, suspended: float) -> None:
-    """The boot of a session that was just opened, and how long that boot has slept."""
-    update = sa.update(t.host).where(t.host.c.id == host, t.host.c.session_gen == gen)
-    conn.execute(update.values(boot_id=line(boot_id, NAME), suspended=suspended))
+def note_boots(conn: Connection, boots: Iterable[Boot]) -> None:
+    """The boots of sessions that were just opened."""
+    rows = [
+        (
+            {"id": boot.host, "session_gen": boot.gen},
+            {"boot_id": line(boot.boot_id, NAME), "suspended": boot.suspended},
+        )
+        for boot in boots
+    ]
+    update_rows(conn, t.host, rows)
 
 
 def note_sleep(conn: Connection, slept: Mapping[str, tuple[int, float]]) -> None:

@@ -139,7 +139,7 @@ class World:
             before = hosts.host(conn, host, None)
             assert before is not None
             gen = hosts.open_session(conn, host, at=self.at + self.jump, facts={}, version="1", fingerprint="f")
-            arrival = arrived(conn, before, gen, hello, self.at + self.jump)
+            (arrival,) = arrived(conn, [(before, gen, hello)], self.at + self.jump)
         if arrival.late:
             self.attendance.excuse(host, arrival.account.reason)
         self.attendance.welcomed(life.identity, gen, arrival, slept=life.slept)

@@ -81,7 +81,7 @@ class Desk:
                 fingerprint="f",
                 collector=self.collector or None,
             )
-            arrival = arrived(conn, before, gen, hello, self.at)
+            (arrival,) = arrived(conn, [(before, gen, hello)], self.at)
         self.attendance.welcomed(identity, gen, arrival, slept=slept)
         if live:
             self.attendance.live(identity.agent_id)

@@ -2,6 +2,7 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from collector.store import Store, StoreError, TokenRefused, hosts
+from collector.store.bulk import FEW
 from collector.store.enrollments import (
     add_certificate,
     find_enrollment,
@@ -90,6 +91,29 @@ def test_a_newer_session_fences_the_older_one(store: Store) -> None:
     assert (host.facts, host.agent_version, host.machine_fingerprint) == ({"os": "Debian"}, "1.0", "fp")
 
 
+def test_many_presences_are_written_each_under_its_own_session_and_holder(store: Store) -> None:
+    ids = [f"h{number:02}" for number in range(3 * FEW)]
+    with store.write() as conn:
+        for id_ in ids:
+            enrol(conn, id_, f"srv-{id_}")
+            hosts.open_session(conn, id_, at=20.0, facts={}, version="", fingerprint="", collector="c1")
+        hosts.open_session(conn, "h03", at=21.0, facts={}, version="", fingerprint="", collector="c1")
+        hosts.open_session(conn, "h05", at=21.0, facts={}, version="", fingerprint="", collector="c2")
+        hosts.set_presence(conn, "h07", 1, "online", "", 22.0, 99.0)
+        seen = [
+            *(hosts.Standing(id_, 1, "online", "", 30.0, None) for id_ in reversed(ids) if id_ != "h05"),
+            hosts.Standing("h05", 2, "online", "", 30.0, None),
+        ]
+        assert hosts.set_presences(conn, seen, collector="c1") == len(ids) - 2
+        assert hosts.set_presences(conn, []) == 0
+        rows = {h.id: (h.presence, h.presence_since, h.deadline) for h in hosts.active_identities(conn)}
+    assert rows == dict.fromkeys(ids, ("online", 30.0, None)) | {
+        "h03": ("never_seen", 10.0, None),
+        "h05": ("never_seen", 10.0, None),
+        "h07": ("online", 22.0, None),
+    }
+
+
 def test_presence_since_moves_only_with_presence(store: Store) -> None:
     with store.write() as conn:
         enrol(conn)
@@ -158,6 +182,16 @@ def test_a_repeated_enrolment_finds_its_host_and_newest_certificate(store: Store
 def test_a_host_of_an_unknown_company_is_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="no company"), store.write() as conn:
         enrol(conn, company="nobody")
+
+
+def test_many_lines_are_on_the_timelines_in_their_order(store: Store) -> None:
+    with store.write() as conn:
+        enrol(conn)
+        enrol(conn, "h2", "srv-2")
+        lines = [hosts.Line(f"h{1 + n % 2}", 20.0, f"kind{n}", {"n": n}) for n in range(4 * FEW)]
+        hosts.add_host_events(conn, lines)
+        events = hosts.host_events(conn, "h2")
+    assert [(e.kind, e.detail) for e in events] == [(f"kind{n}", {"n": n}) for n in range(4 * FEW - 1, 0, -2)]
 
 
 def test_a_hosts_timeline_is_newest_first(store: Store) -> None:
