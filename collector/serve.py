@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -116,6 +117,9 @@ def policy(config: Config) -> Policy:
 
 def run_ingest(config: Config) -> int:
     """Agents' streams, head, rules and presence; until SIGTERM."""
+    from collector.ingest.polling import poll_in_one_thread  # noqa: PLC0415 - as below
+
+    poll_in_one_thread(os.environ)  # before gRPC is loaded
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
     from collector.ingest.gathering import Loop  # noqa: PLC0415 - as above
 
