@@ -124,10 +124,10 @@ class Attendance:
             at, read = self._clock(conn), self._now.read()
             overdue = tuple(host.id for host in hosts.overdue(conn, at, collector=self._collector, lead=lead))
             everybody = everybody or (bool(overdue) and self._collector is not None)  # how many are silent with them?
-            found = hosts.active_identities(conn) if everybody else []
-            active = {h.id: identity_of(h) for h in found} if everybody else None
+            active = {named[0]: Identity(*named) for named in hosts.identities(conn)} if everybody else None
             copied = machines.duplicates(conn, at) if everybody else frozenset()
-            elsewhere = {h.id: h for h in found if not self._is_ours(h)}
+            others = hosts.held_elsewhere(conn, self._collector) if everybody and self._collector else ()
+            elsewhere = {host.id: host for host in others}
             crashed = rows.crashes(conn, at - WEEK) if self._want_crashes else None
             revoked = frozenset(enrollments.revoked_serials(conn))
             return Seen(at, revoked, overdue, active, copied, elsewhere, read, crashed)

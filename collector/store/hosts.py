@@ -19,7 +19,6 @@ from collector.tickets.text import NAME, line
 
 Scope = frozenset[str] | None  # company slugs; None is all
 
-
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -126,6 +125,11 @@ _OPENED = (
     .values(session_gen=t.host.c.session_gen + 1, collector_id=sa.bindparam("holder"), last_seen=sa.bindparam("at"))
     .returning(t.host.c.id, t.host.c.session_gen)
 )
+_ACTIVE = _HOSTS.where(t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None)).order_by(t.host.c.id)
+_ELSEWHERE = _ACTIVE.where(t.host.c.collector_id.is_distinct_from(sa.bindparam("collector")))
+_IDENTITIES = _ACTIVE.with_only_columns(
+    *(t.host.c[name] for name in ("id", "instance", "name")), t.company.c.slug, t.host.c.site, t.host.c["class"]
+)
 _BY_INSTANCE = _HOSTS.where(t.host.c.instance.in_(sa.bindparam("instances", expanding=True)))
 
 
@@ -183,8 +187,17 @@ def host_by_instance(conn: Connection, instance: str) -> Host | None:
 
 def active_identities(conn: Connection) -> list[Host]:
     """Every host that is neither retired nor revoked: what ingest stamps from."""
-    query = _HOSTS.where(t.host.c.retired_at.is_(None), t.host.c.revoked_at.is_(None))
-    return [_host(row) for row in conn.execute(query.order_by(t.host.c.id))]
+    return [_host(row) for row in conn.execute(_ACTIVE)]
+
+
+def identities(conn: Connection) -> Sequence[tuple[str, str, str, str, str, str]]:
+    """Of each of these (id, instance, name, company, site, class): what is asked again and again."""
+    return [tuple(row) for row in conn.execute(_IDENTITIES)]
+
+
+def held_elsewhere(conn: Connection, collector: str) -> list[Host]:
+    """Those of them that this collector does not hold."""
+    return [_host(row) for row in conn.execute(_ELSEWHERE, {"collector": collector})]
 
 
 @dataclass(frozen=True, slots=True)

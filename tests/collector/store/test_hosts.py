@@ -184,6 +184,21 @@ def test_a_host_of_an_unknown_company_is_refused(store: Store) -> None:
         enrol(conn, company="nobody")
 
 
+def test_identities_are_those_in_service_and_those_held_elsewhere_are_told_apart(store: Store) -> None:
+    with store.write() as conn:
+        for number, holder in enumerate(("c1", "c2", None)):
+            enrol(conn, f"h{number}", f"srv-{number}")
+            hosts.open_session(conn, f"h{number}", at=20.0, facts={}, version="", fingerprint="", collector=holder)
+        for id_, end in (("h3", hosts.retire), ("h4", hosts.revoke)):
+            enrol(conn, id_, f"srv-{id_}")
+            end(conn, id_, 30.0)
+        named = hosts.identities(conn)
+        others = hosts.held_elsewhere(conn, "c1")
+    assert named[0] == ("h0", "srv-0", "srv-0", "acme", "Wrocław", "server")
+    assert [one[0] for one in named] == ["h0", "h1", "h2"]
+    assert [host.id for host in others] == ["h1", "h2"]
+
+
 def test_many_lines_are_on_the_timelines_in_their_order(store: Store) -> None:
     with store.write() as conn:
         enrol(conn)
