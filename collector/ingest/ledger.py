@@ -67,6 +67,10 @@ class Ledger:
                 return page
         return Page(epoch)
 
+    def __contains__(self, epoch: object) -> bool:
+        """Whether it has the epoch's books."""
+        return any(page.epoch == epoch for page in self.pages)
+
     def open(self, epoch: str, first_seq: int) -> "Ledger":
         """At a Hello: what the agent cannot send any more counts as done, so gaps never pile up."""
         page = self.page(epoch)
@@ -82,10 +86,12 @@ class Ledger:
     def settle(self, epoch: str, low: int, high: int | None = None) -> "Ledger":
         """After a batch's effect is committed or it was finally refused; or of numbers that will never come."""
         page = self.page(epoch)
-        return self._with(Page(epoch, page.seen.add(low, high), page.durable.add(low, high)))
+        return self._with(Page(epoch, page.seen.add(low, high), page.durable.add(low, high)), used=False)
 
-    def _with(self, page: Page) -> "Ledger":
+    def _with(self, page: Page, *, used: bool = True) -> "Ledger":
         if self.pages and self.pages[-1].epoch == page.epoch:
             return Ledger((*self.pages[:-1], page))
+        if not used and page.epoch in self:  # a commit that comes late makes nothing younger than it is
+            return Ledger(tuple(page if p.epoch == page.epoch else p for p in self.pages))
         kept = [p for p in self.pages if p.epoch != page.epoch]
         return Ledger((*kept, page)[-MAX_EPOCHS:])

@@ -295,8 +295,9 @@ def _placed(session: Session, batch: pb.Batch, size: int) -> Session:
     if not batch.epoch or len(batch.epoch) > 64 or batch.seq == 0 or batch.lane == pb.LANE_UNSPECIFIED:
         raise bad("The batch has no epoch, number or lane.")
     page = session.ledger.page(batch.epoch)
-    expected = session.hello.next_seq if batch.epoch == session.hello.epoch else 0
-    if batch.seq > max(page.seen.highest, expected) + MAX_AHEAD:
+    # How far an epoch went that the agent has left nobody here may know, and each kill costs it many numbers.
+    ours = batch.epoch == session.hello.epoch
+    if ours and batch.seq > max(page.seen.highest, session.hello.next_seq) + MAX_AHEAD:
         raise bad(f"The number is more than {MAX_AHEAD} ahead.")
     low = batch.seq - min(batch.lost_before, batch.seq)
     if len(page.seen.add(low, batch.seq).spans) > MAX_SPANS:
@@ -347,7 +348,8 @@ def _committed(session: Session, event: Committed, _: float) -> Step:
     through = dict(session.through)
     replaying, living = session.replaying, session.living
     for mark in event.marks:
-        ledger = ledger.settle(mark.epoch, mark.seq)
+        if mark.epoch in ledger:  # the late end of an epoch that was put away takes no other's place
+            ledger = ledger.settle(mark.epoch, mark.seq)
         if mark.gen == session.gen:
             place = (mark.epoch, mark.lane)
             through[place] = max(through.get(place, 0), mark.seq)

@@ -8,18 +8,11 @@ import hashlib
 import struct
 import tempfile
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from agent import events as told
 from agent.batch import hash_of, worded
@@ -43,14 +36,16 @@ SCHEMA = pb.Schema(
     hash=hashlib.sha256(pb.Schema(series=SERIES).SerializeToString(deterministic=True)).digest()[:16], series=SERIES
 )
 Place = tuple[str, int]
+MEMORY = Path("/dev/shm")  # noqa: S108 - fresh folders in it
 
 
 class Agent:
     """The uplink's table and the spool, driven as `agent/uplink.py` does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runs: int = 0) -> None:
         self.folder = folder
-        self.runs = 0
+        self.runs = runs
+        self.forgot = False
         self.taken: dict[Place, float] = {}  # every batch ever made: its value
         self.acked: set[Place] = set()
         self.vanished: set[Place] = set()  # in memory alone when the process died
@@ -70,11 +65,33 @@ class Agent:
         """What waits for less than two intervals may be lost; the rest must not."""
         disk = self.spool._disk
         assert disk is not None
-        stored = {(row.epoch, row.seq) for row in self.spool._waiting_stored(-(2**62), 10_000)}
-        here = {(self.spool.epoch, seq) for seq, kept in self.spool._ring.kept.items() if not kept.acked}
-        self.vanished |= here - stored
+        loose = {(self.spool.epoch, seq) for seq in self.spool._ring.loose}
+        assert loose <= {(self.spool.epoch, self.spool.next_seq - 1)}, "an interval old, and not on disk"
+        self.vanished |= loose
+        before = self.waiting()
         disk.close()
         self.start()
+        assert before - loose <= self.waiting()
+
+    def lose_its_books(self) -> None:
+        """The agent is stopped, and its disk forgets whose numbers these are: they stay beside those of a new epoch.
+
+        Once, for a collector remembers two epochs of an agent.
+        """
+        if self.forgot:
+            return
+        self.forgot = True
+        self.spool.close()
+        disk = Disk(self.folder / "spool.db", most_rows=200)
+        disk.open()
+        disk.change(replace(disk.books, epoch=""))
+        disk.close()
+        self.start()
+
+    def follow(self, before: "Agent") -> None:
+        """On the same computer after the loss of its disk: what waited there is gone."""
+        self.taken, self.acked = before.taken, before.acked
+        self.vanished = before.vanished | (before.taken.keys() - before.acked)
 
     def round(self, at: float) -> None:
         seq = self.spool.next_seq
@@ -229,46 +246,44 @@ class Collector:
         )
 
 
-class Joined(RuleBasedStateMachine):
-    """Any order of rounds, messages, commits, cuts and deaths."""
+class Joined:
+    """An agent and a collector at work, and what may happen to them in any order."""
 
-    @initialize()
-    def start(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.at = NOW
-        self.folder = tempfile.TemporaryDirectory()
-        self.agent = Agent(Path(self.folder.name))
+        self.folder = folder
+        self.disks = 0
         self.collector = Collector()
+        self.new_agent()
+        self.rounds(2)
+        self.connect(1)
 
-    def teardown(self) -> None:
-        if hasattr(self, "folder"):
-            try:
-                self.come_to_rest()
-            finally:
-                disk = self.agent.spool._disk
-                if disk is not None:
-                    disk.close()
-                self.folder.cleanup()
+    def new_agent(self) -> None:
+        self.disks += 1
+        folder = self.folder / str(self.disks)
+        folder.mkdir()
+        self.agent = Agent(folder, 1000 * self.disks)
 
     @property
     def connected(self) -> bool:
         return self.collector.session is not None and self.agent.uplink.state is not State.DISCONNECTED
 
-    @rule(count=st.integers(1, 4))
+    def do(self, what: str, count: int) -> None:
+        getattr(self, what)(count)
+        self.check()
+
     def rounds(self, count: int) -> None:
         for _ in range(count):
             self.at += 15.0
             self.agent.round(self.at)
 
-    @precondition(lambda self: not self.connected)
-    @rule()
-    def connect(self) -> None:
-        self.cut()
-        self.collector.connect(self.at)
-        self.agent.apply(told.Connected())
+    def connect(self, _: int) -> None:
+        if not self.connected:
+            self.cut(1)
+            self.collector.connect(self.at)
+            self.agent.apply(told.Connected())
 
-    @precondition(lambda self: self.connected)
-    @rule(count=st.integers(1, 12))
-    def messages_to_the_collector(self, count: int) -> None:
+    def to_the_collector(self, count: int) -> None:
         for _ in range(count):
             if self.agent.out and self.connected:
                 message = self.agent.out.popleft()
@@ -276,21 +291,37 @@ class Joined(RuleBasedStateMachine):
                     message.hello.boottime_ns = int((self.at - BOOTED) * 1e9)
                 self.collector.hear(heard.Said(message, message.ByteSize()), self.at)
 
-    @precondition(lambda self: self.connected)
-    @rule(count=st.integers(1, 12))
-    def messages_to_the_agent(self, count: int) -> None:
+    def to_the_agent(self, count: int) -> None:
         for _ in range(count):
             if self.collector.out and self.connected:
                 event = event_of(self.collector.out.popleft(), at_ns=int((self.at - BOOTED) * 1e9))
                 if event is not None:
                     self.agent.apply(event)
 
-    @rule(lane=st.sampled_from([pb.LANE_LIVE, pb.LANE_REPLAY]), count=st.integers(1, 10))
-    def commit(self, lane: int, count: int) -> None:
-        self.collector.commit(lane, count, self.at)
+    def talk(self, _: int) -> None:
+        """Whatever both have to say arrives; nothing is committed."""
+        self.connect(1)
+        for _ in range(3):
+            self.to_the_collector(100)
+            self.to_the_agent(100)
 
-    @rule()
-    def cut(self) -> None:
+    def commit_live(self, count: int) -> None:
+        self.collector.commit(pb.LANE_LIVE, count, self.at)
+
+    def commit_replay(self, count: int) -> None:
+        self.collector.commit(pb.LANE_REPLAY, 2 * count, self.at)
+
+    def refuse(self, _: int) -> None:
+        """The collector takes no new batch for a moment."""
+        if self.connected and self.collector.session is not None and self.collector.session.phase is Phase.LIVE:
+            self.collector.hear(heard.Refused(self.at + 20.0, 1000), self.at)
+
+    def retry(self, count: int) -> None:
+        """The newest first: each has a time of its own."""
+        for _ in range(min(count, len(self.agent.held))):
+            self.agent.apply(self.agent.held.pop())
+
+    def cut(self, _: int) -> None:
         """Whatever was on its way is lost, on both ways."""
         self.collector.hang_up()
         if self.agent.uplink.state is not State.DISCONNECTED:
@@ -298,52 +329,44 @@ class Joined(RuleBasedStateMachine):
         self.agent.out.clear()
         self.agent.held.clear()
 
-    @rule()
-    def retry(self) -> None:
-        held, self.agent.held = self.agent.held, []
-        for event in held:
-            self.agent.apply(event)
-
-    @rule()
-    def collector_dies(self) -> None:
-        self.cut()
+    def collector_dies(self, _: int) -> None:
+        self.cut(1)
         self.collector.start()
 
-    @rule()
-    def agent_dies(self) -> None:
+    def agent_dies(self, _: int) -> None:
         self.collector.hang_up()
         self.agent.crash()
 
-    @invariant()
-    def acknowledged_means_durable(self) -> None:
-        if hasattr(self, "agent"):
-            assert self.agent.acked <= self.collector.durable
+    def books_die(self, _: int) -> None:
+        self.collector.hang_up()
+        self.agent.lose_its_books()
 
-    @invariant()
-    def the_books_say_no_more_than_is_durable_or_lost(self) -> None:
-        session = getattr(self, "collector", None) and (self.collector.session or self.collector.books)
-        if session and session.phase is Phase.LIVE:
-            for page in session.ledger.pages:
-                for epoch, seq in self.agent.taken:
-                    if epoch == page.epoch and seq in page.durable and (epoch, seq) not in self.collector.durable:
-                        assert (epoch, seq) not in self.agent.waiting(), f"{seq} would never be sent again"
+    def disk_dies(self, _: int) -> None:
+        """And with it the agent: another epoch begins, its numbers from one on."""
+        self.collector.hang_up()
+        before = self.agent
+        before.spool.close()
+        self.new_agent()
+        self.agent.follow(before)
+
+    def check(self) -> None:
+        assert self.agent.acked <= self.collector.durable, "acknowledged, but not durable"
+        session = self.collector.session or self.collector.books
+        if session is not None and session.phase is Phase.LIVE:
+            pages = {page.epoch: page.durable for page in session.ledger.pages}
+            for epoch, seq in self.agent.waiting() - self.collector.durable:
+                assert epoch not in pages or seq not in pages[epoch], f"{seq} would never be sent again"
 
     def come_to_rest(self) -> None:
         """Without faults everything that can be delivered is, and the rest is counted."""
-        for _ in range(2000):
-            if not self.connected:
-                self.connect()
-            self.messages_to_the_collector(100)
-            self.messages_to_the_agent(100)
-            for lane in (pb.LANE_LIVE, pb.LANE_REPLAY):
-                self.collector.commit(lane, 100, self.at)
-            self.messages_to_the_agent(100)
-            self.retry()
+        for _ in range(100):
+            self.at += 30.0  # a refusal is over by then
+            for what in ("retry", "talk", "commit_live", "commit_replay", "talk"):
+                self.do(what, 100)
             quiet = not self.agent.out and not self.collector.out and not any(self.collector.pending.values())
             if quiet and not self.agent.waiting():
                 break
             if quiet:
-                self.at += 15.0
                 self.agent.round(self.at)
         assert not self.agent.waiting()
         missing = self.agent.taken.keys() - self.collector.durable
@@ -351,20 +374,39 @@ class Joined(RuleBasedStateMachine):
         assert self.collector.lost <= len(missing)
 
 
-def test_i1_acked_means_durable_effect() -> None:
-    run_state_machine_as_test(Joined, settings=settings(max_examples=15, stateful_step_count=40, deadline=None))
+WORK = ("rounds", "rounds", "talk", "talk", "to_the_collector", "to_the_agent", "commit_live", "commit_replay")
+FAULTS = ("cut", "refuse", "retry", "agent_dies", "books_die", "disk_dies")
 
 
-class Lasting(Joined):
+def walks(*whats: str) -> st.SearchStrategy[list[tuple[str, int]]]:
+    return st.lists(st.tuples(st.sampled_from(whats), st.integers(1, 6)), min_size=20, max_size=50)
+
+
+def walk(steps: list[tuple[str, int]]) -> Joined:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        joined = Joined(Path(folder))
+        try:
+            for step_ in steps:
+                joined.do(*step_)
+            joined.come_to_rest()
+        finally:
+            joined.agent.spool.close()
+    return joined
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=walks(*WORK, *FAULTS, "collector_dies"))
+@example(steps=[(what, 1) for what in ("agent_dies", "rounds", "rounds", "books_die")])
+def test_i1_acked_means_durable_effect(steps: list[tuple[str, int]]) -> None:
+    walk(steps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=walks(*WORK, *FAULTS))
+@example(steps=[(what, 1) for what in ("talk", "disk_dies", "rounds", "talk", "commit_live", "books_die")])
+def test_i2_no_number_has_two_effects(steps: list[tuple[str, int]]) -> None:
     """A collector that never dies: what it appended once it never appends again, as `Collector.append` asserts."""
-
-    @rule()
-    def collector_dies(self) -> None:
-        self.cut()
-
-
-def test_i2_no_number_has_two_effects() -> None:
-    run_state_machine_as_test(Lasting, settings=settings(max_examples=12, stateful_step_count=40, deadline=None))
+    walk(steps)
 
 
 def test_an_agent_packs_its_schema_for_who_unpacks_it() -> None:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector.alerts.alert import AlertEvent, AlertState, EventKind
@@ -82,6 +82,23 @@ class Played:
 
 
 PLAY = settings(max_examples=10, deadline=None)
+AT_ONCE = "groups: [{name: g, rules: [{alert: High, expr: node_thing > 90}]}]"
+
+
+@given(rounds=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=4, max_size=20))
+@example(rounds=[(False, False), (True, True)])
+@PLAY
+def test_i1_what_is_acknowledged_is_in_the_database(wire: Wire, rounds: list[tuple[bool, bool]]) -> None:
+    """Rounds of a host, high or not, while the database is away or not: the rows are those of the newest one acked."""
+    room = Room(wire, rules=AT_ONCE)
+    for number, (high, away) in enumerate(rounds):
+        room.down = away
+        room.send("pc1", room.at, 95.0 if high else 10.0, LIVE)
+        for _ in range(3):
+            room.turn(5.0)
+        acked = max((mark.seq for mark in room.acked["pc1"]), default=0)
+        assert bool(room.rows) == (acked > 0 and rounds[acked - 1][0])
+        assert away or acked == number + 1
 
 
 @given(course=COURSES)
