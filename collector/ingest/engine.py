@@ -177,7 +177,7 @@ class Engine(threading.Thread):
     def run(self) -> None:
         """The loop; ends after `stop`."""
         if self._snapshot is not None:
-            self._guarded("restore", partial(self._snapshot.restore, self._head, self._now()))
+            self._guarded("restore", partial(self._snapshot.restore, self._head, self._now(), self._fit))
         while not self._stopping.is_set():
             due = 0.0 if self._hindsight.busy else min(self._due(), self._times.upkeep)
             self._drain(max(0.0, due - self._clock()))

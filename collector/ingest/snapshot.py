@@ -22,6 +22,7 @@ MOST_RECORD = 64 * 1024 * 1024
 SLICE = 0.01  # seconds of the engine's time at once
 _AHEAD = 64  # records that wait for the writer
 _FRAME = struct.Struct("<IIB")  # size, checksum, whether it is the last
+_BETWEEN_FITS = 100  # records
 _PATIENCE = 8.0
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,19 @@ class Snapshot:
         self._records: Iterator[Record] | None = None
         self._writer: _Writer | None = None
 
-    def restore(self, head: Head, now: float) -> int:
-        """How many records the head took up. A file that is damaged, foreign or not there is told and passed over."""
+    def restore(self, head: Head, now: float, fit: Callable[[], None] = lambda: None) -> int:
+        """How many records the head took up. A file that is damaged, foreign or not there is told and passed over.
+
+        `fit` looks now and then how long series can be kept: what is taken up for too long has to be moved later.
+        """
         self._next = now + self._every
         taken, decoder = 0, Decoder()
         try:
             for data in read(self._path):
                 head.restore(decoder.decode(data))
                 taken += 1
+                if taken % _BETWEEN_FITS == 0:
+                    fit()
         except FileNotFoundError:
             return 0
         except (OSError, RecordError) as error:

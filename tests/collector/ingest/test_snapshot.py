@@ -44,6 +44,13 @@ def test_the_windows_come_back_after_a_restart(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_fleet_is_taken_up_for_as_long_as_there_is_room(tmp_path: Path) -> None:
+    path, head, sizes = tmp_path / "head.snapshot", Head(), list[int]()
+    Snapshot(path).finish(filled(250), AT)
+    Snapshot(path).restore(head, AT, lambda: sizes.append(head.stats.hosts))
+    assert sizes == [100, 200]
+
+
 def test_it_is_written_in_slices_when_it_is_time(tmp_path: Path) -> None:
     path = tmp_path / "head.snapshot"
     snapshot, head = Snapshot(path, every=300.0), filled(200)
