@@ -4,6 +4,7 @@ Lives in the event loop; the work itself is done wherever `run` does it.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 from collector.store.errors import StoreError
 
 MOST = 64
+PAUSE = 0.05  # seconds: one transaction costs as much as some of its questions, and nobody who asks notices so little
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -19,7 +21,8 @@ Told = TypeVar("Told")
 class Together(Generic[Asked, Told]):
     """`work` answers some questions in order in one transaction, or raises StoreError having done nothing.
 
-    `alone`: where that happens, one of the questions may be to blame, so each is asked again by itself.
+    `alone`: where that happens, one of the questions may be to blame, so each is asked again by itself. Who asks after
+    a calm is answered at once; who comes soon after others waits for the rest of the pause, for more of them.
     """
 
     def __init__(
@@ -28,10 +31,14 @@ class Together(Generic[Asked, Told]):
         run: Callable[[Callable[[], Sequence[Told]]], Awaitable[Sequence[Told]]],
         *,
         alone: bool = True,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._work = work
         self._run = run
         self._alone = alone
+        self._now, self._sleep = now, sleep
+        self._began = now() - PAUSE
         self._waiting: list[tuple[Asked, asyncio.Future[Told]]] = []
         self._passing: asyncio.Task[None] | None = None
 
@@ -45,6 +52,10 @@ class Together(Generic[Asked, Told]):
 
     async def _pass(self) -> None:
         while self._waiting:
+            left = self._began + PAUSE - self._now()
+            if left > 0 and len(self._waiting) < MOST:
+                await self._sleep(left)
+            self._began = self._now()
             # Who asked may have gone: a herd that has waited too long must not be served in vain.
             there = [one for one in self._waiting if not one[1].done()]
             batch, self._waiting = there[:MOST], there[MOST:]

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from collector.ingest.together import MOST, Together
+from collector.ingest.together import MOST, PAUSE, Together
 from collector.store.errors import StoreError
 
 
@@ -36,6 +36,31 @@ def test_who_asks_together_is_answered_together() -> None:
     desk = Desk()
     assert asked(desk, *range(MOST + 5)) == [2 * n for n in range(MOST + 5)]
     assert [len(batch) for batch in desk.batches] == [MOST, 5]
+
+
+def test_who_asks_after_a_calm_is_answered_at_once_and_who_comes_soon_after_with_others() -> None:
+    async def scenario() -> tuple[list[list[int]], list[float]]:
+        desk, slept, at = Desk(), list[float](), [100.0]
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            await more.wait()
+
+        together, more = Together(desk.work, desk.run, now=lambda: at[0], sleep=sleep), asyncio.Event()
+        await together.ask(1)
+        at[0] = 100.0 + PAUSE / 4
+        second = asyncio.create_task(together.ask(2))
+        while not slept:  # noqa: ASYNC110 - until it waits
+            await asyncio.sleep(0)
+        third = asyncio.create_task(together.ask(3))
+        await asyncio.sleep(0)
+        more.set()
+        await asyncio.gather(second, third)
+        return desk.batches, slept
+
+    batches, slept = asyncio.run(scenario())
+    assert batches == [[1], [2, 3]]
+    assert slept == [pytest.approx(PAUSE * 3 / 4)]
 
 
 def test_one_bad_question_fails_alone() -> None:
