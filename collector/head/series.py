@@ -224,5 +224,11 @@ class SeriesTable:
         columns = {}
         for name in names:
             mine, shared = self.own_sets.column(name)[own], self.host_sets.column(name)[host]
-            columns[name] = np.where(mine > 0, mine, shared)
+            columns[name] = _thrifty(np.where(mine > 0, mine, shared))
         return Frame(self.symbols, columns, len(rows))
+
+
+def _thrifty(column: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The same column; where all rows have one value, as with a metric's name, it is stored once."""
+    same = len(column) > 1 and bool((column == column[0]).all())
+    return np.broadcast_to(column[:1].copy(), len(column)) if same else column

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
@@ -33,6 +33,7 @@ _NEVER = float("inf")
 _PAUSE = 0.02
 
 log = logging.getLogger(__name__)
+Read = Callable[[], Awaitable[pb.StreamRequest | object]]  # gRPC's own mark is the end
 Write = Callable[[pb.StreamResponse], Awaitable[None]]
 
 
@@ -89,9 +90,9 @@ class Link:
             self._writing = _NEVER
             self._patience.reschedule(0.0)
 
-    async def run(self, requests: AsyncIterator[pb.StreamRequest], write: Write) -> Close:
+    async def run(self, read: Read, write: Write) -> Close:
         """Until somebody ends the stream; how it ended."""
-        reader = asyncio.create_task(self._read(requests))
+        reader = asyncio.create_task(self._read(read))
         try:
             async with self._patience:
                 while True:
@@ -111,10 +112,11 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
 
-    async def _read(self, requests: AsyncIterator[pb.StreamRequest]) -> None:
+    async def _read(self, read: Read) -> None:
         end = Close("OK", "")
         try:
-            async for message in requests:
+            # Asked for one by one: gRPC's own iterator keeps each agent's last batch until the next one comes.
+            while isinstance(message := await read(), pb.StreamRequest):
                 size = message.ByteSize()
                 self.taken += size
                 self.feed(Said(message, size))

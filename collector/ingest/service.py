@@ -130,7 +130,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         )
 
     async def Stream(  # type: ignore[override]  # noqa: N802 - the protocol's name; reads and writes by hand
-        self, request_iterator: AsyncIterator[pb.StreamRequest], context: _Context
+        self, _: AsyncIterator[pb.StreamRequest], context: _Context
     ) -> None:
         """One agent's stream, from its certificate to its end."""
         peer = peer_of(context.auth_context())
@@ -146,7 +146,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._links.add(link)
         self._metrics.streams.set(len(self._links))
         try:
-            end = await link.run(request_iterator, context.write)
+            end = await link.run(context.read, context.write)
         finally:
             self._ended(link)
         level = logging.DEBUG if self._draining else logging.INFO  # a whole fleet's lines would hold up our own end

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from collector.head import STALE, Head, HeadError, Match, Matcher, UnknownSchemaError
+from collector.labels import Labels
 from tests.collector.head.fill import ALL, newest, numbers, series, windows
 
 
@@ -137,3 +138,14 @@ def test_the_values_of_one_instance() -> None:
     head.append("1", b"s", 20.0, np.array([True, False]), numbers(3, 0))
     assert head.values_of("a", 20.0) == [(series("a", "up")[0], 3.0, 20.0)]
     assert head.values_of("b", 20.0) == []
+
+
+def test_what_all_rows_of_a_selection_have_in_common_is_kept_once() -> None:
+    head = Head()
+    for host in ("a", "b"):
+        head.register(host, b"s", [Labels.of(__name__="up", instance=host, job="node")])
+        head.append(host, b"s", 1500.0, None, np.array([1.0]))
+    columns = head.select((Matcher("__name__", Match.EQUAL, "up"),), 1400.0, 1500.0).frame.columns
+    assert {name: column.strides for name, column in columns.items()} == {
+        "__name__": (0,), "instance": (4,), "job": (0,),
+    }  # fmt: skip

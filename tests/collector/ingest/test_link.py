@@ -1,7 +1,6 @@
 """A link whose agent does not read: noticed by the events of each second, without a timer for each answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 from collector.ingest.events import Close, Opened, Revoked, Terms, Ticked
@@ -21,14 +20,13 @@ class Line:
         nothing: dict[str, Any] = dict.fromkeys(Hooks.__slots__, lambda *_: None)
         hooks = nothing | {"now": lambda: self.now, "open": self.open}
         self.link = Link(Peer("agent-1", "01"), begin(wire.identity, Terms(), NOW), Hooks(**hooks))
-        self.end = asyncio.create_task(self.link.run(self.requests(), self.write))
+        self.end = asyncio.create_task(self.link.run(self.read, self.write))
 
     async def open(self, link: Link, _: pb.Hello) -> None:
         link.feed(Opened(1))
 
-    async def requests(self) -> AsyncIterator[pb.StreamRequest]:
-        await asyncio.Event().wait()
-        yield pb.StreamRequest()
+    async def read(self) -> object:
+        return await asyncio.Event().wait()
 
     async def write(self, _: pb.StreamResponse) -> None:
         self.written.set()
