@@ -44,12 +44,27 @@ def broad(names: Sequence[str], size: int = 500) -> Series:
     return (*found, *((f"node_own_info{i}", {"uuid": "{host}"}) for i in range(size - len(found))))
 
 
+def shared(host: int) -> Labels:
+    """What the collector stamps on every series of a host."""
+    name = f"host{host:06d}"
+    return Labels.of(
+        {"instance": name, "job": "node", "host": name, "company": "acme", "site": "hq", "class": "server"}
+    )
+
+
+def own(series: Series, host: int) -> tuple[Labels, ...]:
+    """A host's label sets without these."""
+    name = f"host{host:06d}"
+    return tuple(
+        Labels.of({**{k: v.format(host=name) for k, v in labels.items()}, "__name__": metric})
+        for metric, labels in series
+    )
+
+
 def labels(series: Series, host: int) -> Iterator[Labels]:
     """A host's label sets as the collector stamps them."""
-    name = f"host{host:06d}"
-    stamped = {"instance": name, "job": "node", "host": name, "company": "acme", "site": "hq", "class": "server"}
-    for metric, own in series:
-        yield Labels.of({**{k: v.format(host=name) for k, v in own.items()}, **stamped, "__name__": metric})
+    stamped = shared(host).as_dict()
+    return (one.with_(stamped) for one in own(series, host))
 
 
 class Fleet:
@@ -62,8 +77,9 @@ class Fleet:
         self._counters = np.array([name.endswith("_total") for name, _ in series])
         self._level = 1e9 + 1e8 * self._random.random(len(series))
         self.offsets = np.floor(np.arange(hosts) * INTERVAL * 1000 / hosts) / 1000
+        everywhere = None if any("{host}" in v for _, each in series for v in each.values()) else own(series, 0)
         for host in range(hosts):
-            head.register(f"{host}", b"s", tuple(labels(series, host)))
+            head.register(f"{host}", b"s", everywhere or own(series, host), shared(host))
 
     def round(self, at: float, *, keep: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Every host sends once, the last one at `at`; (time of each host, values by host and series if to `keep`)."""
