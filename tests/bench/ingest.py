@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from collector.bench import identities
@@ -17,7 +18,6 @@ from tests.bench import process, remote_write
 from tests.chaos import ledger
 from tests.e2e.plant import BIN, Plant, fetch, planted, until
 
-WARM = 12.0
 RUNS, RUN = 5, 6.0  # how often CPU is measured, and for how many seconds
 TAKEN = "czuwak_collector_samples_total"
 RULES = """
@@ -32,49 +32,77 @@ groups:
 Count = Callable[[], float]
 
 
-def run(folder: Path, agents: int = 200, series: int = 500, crossings: int = 60) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A load: a batch of `series` from each host every `interval` seconds; `warm` seconds until all of them send."""
+
+    hosts: int
+    interval: float
+    warm: float
+    series: int = 500
+
+    @property
+    def rate(self) -> float:
+        """Samples a second."""
+        return self.hosts * self.series / self.interval
+
+    @property
+    def seconds(self) -> float:
+        """How long to send."""
+        return 2 * self.warm + (RUNS + 1) * RUN
+
+    def __str__(self) -> str:
+        return f"{self.hosts} hosts x {self.series} series each {self.interval:g} s"
+
+
+HEADLINE = Shape(200, 1.0, 12.0)
+FLEET = Shape(600, 15.0, 30.0)  # few batches come together, and what is done each second is a larger part
+
+
+def run(folder: Path, crossings: int = 60) -> list[str]:
     """Lines: CPU per sample of ours with and without rules and of Prometheus, memory, the latency's quantiles."""
-    load = f"{agents} hosts x {series} series each second, a batch a host"
-    with_rules, late, pss = ours(folder / "rules", '["default", "rules.yml"]', agents, series, crossings)
-    without, _, _ = ours(folder / "bare", "[]", agents, series, 0)
-    theirs = prometheus(folder / "prometheus", agents, series)
+    with_rules, late, pss = ours(folder / "rules", '["default", "rules.yml"]', HEADLINE, crossings)
+    without, _, _ = ours(folder / "bare", "[]", HEADLINE, 0)
+    theirs = prometheus(folder / "prometheus", HEADLINE)
+    calm, _, _ = ours(folder / "calm", "[]", FLEET, 0)
+    theirs_calm = prometheus(folder / "prometheus-calm", FLEET)
     p99 = late[min(len(late) - 1, int(len(late) * 0.99))]
     quantiles = f"p50 {statistics.median(late):.2f} s, p99 {p99:.2f} s"
     rules = f"{with_rules:.2f} us, {theirs / with_rules:.1f} times less; {pss:.0f} MiB PSS"
     return [
-        f"{load}: CPU a sample of the whole process, median of {RUNS} runs of {RUN:g} s",
+        f"{HEADLINE}, a batch a host: CPU a sample of the whole process, median of {RUNS} runs of {RUN:g} s",
         f"prometheus, remote write without TLS and rules: {theirs:.2f} us",
         f"ours, mutual TLS, no rules: {without:.2f} us, {theirs / without:.1f} times less",
         f"ours, mutual TLS, default rules each second: {rules}",
         f"crossing sent -> ticket committed: {len(late)} of {crossings}, {quantiles}",
+        f"{FLEET}: prometheus {theirs_calm:.2f} us, ours without rules {calm:.2f} us",
     ]
 
 
-def prometheus(folder: Path, hosts: int, series: int) -> float:
+def prometheus(folder: Path, shape: Shape) -> float:
     """Microseconds of its CPU a sample."""
-    seconds = 2 * WARM + (RUNS + 1) * RUN
     with (
         remote_write.receiver(folder) as (pid, port),
-        remote_write.load(port, hosts, series, seconds),
+        remote_write.load(port, shape.hosts, shape.series, shape.interval, shape.seconds),
     ):
-        return measured(pid, counter(f"http://127.0.0.1:{port}/metrics", remote_write.APPENDED), hosts * series)
+        return measured(pid, counter(f"http://127.0.0.1:{port}/metrics", remote_write.APPENDED), shape)
 
 
-def ours(folder: Path, files: str, agents: int, series: int, crossings: int) -> tuple[float, list[float], float]:
+def ours(folder: Path, files: str, shape: Shape, crossings: int) -> tuple[float, list[float], float]:
     """Microseconds of the ingest process' CPU a sample, seconds from each crossing to its ticket, MiB."""
-    with planted(folder, RULES, ("ingest", "web", "worker"), files=files) as site:
+    with planted(folder, RULES, ("ingest", "web", "worker"), files=files, interval=shape.interval) as site:
         pid = site.processes["ingest"].pid
-        with watched(site) as seen, swarm(site, agents, series, crossings) as owed:
-            cost = measured(pid, counter(f"{site.url}/metrics", TAKEN), agents * series)
+        with watched(site) as seen, swarm(site, shape, crossings) as owed:
+            cost = measured(pid, counter(f"{site.url}/metrics", TAKEN), shape)
             memory = process.pss_mib(pid)
         late = sorted(seen.get(name, float("inf")) - at for name, at in owed.items())
     return cost, late, memory
 
 
-def measured(pid: int, taken: Count, rate: int) -> float:
+def measured(pid: int, taken: Count, shape: Shape) -> float:
     """The median of several runs, once samples arrive at their rate."""
-    until("samples arrive", lambda: taken() > rate)
-    time.sleep(WARM)
+    until("samples arrive", lambda: taken() > shape.rate)
+    time.sleep(shape.warm)
     costs = []
     for _ in range(RUNS):
         cpu, samples = process.cpu_seconds(pid), taken()
@@ -94,17 +122,16 @@ def counter(page: str, name: str) -> Count:
 
 
 @contextlib.contextmanager
-def swarm(site: Plant, agents: int, series: int, crossings: int) -> Iterator[dict[str, float]]:
+def swarm(site: Plant, shape: Shape, crossings: int) -> Iterator[dict[str, float]]:
     """Agents that send while the block runs; afterwards the mapping says when each crossing left."""
     keys, owed = site.folder / "swarm", dict[str, float]()
     with contextlib.closing(open_store(f"sqlite:///{site.folder}/czuwak.db")) as store:
-        identities.make(keys, ca.load(site.folder / "ca"), store, agents, time.time())
+        identities.make(keys, ca.load(site.folder / "ca"), store, shape.hosts, time.time())
     time.sleep(2)  # the identities are noticed
-    seconds = 2 * WARM + (RUNS + 1) * RUN
-    words = ["--collector", f"127.0.0.1:{site.ports['ingest']}", "--identities", str(keys), "--interval", "1"]
-    words += ["--agents", str(agents), "--series", str(series), "--seconds", str(seconds)]
-    words += ["--crossings", str(crossings), "--cross-at", str(WARM), "--cross-spread", str(RUNS * RUN)]
-    words += ["--ledger", str(site.folder / "ledger")]
+    words = ["--collector", f"127.0.0.1:{site.ports['ingest']}", "--identities", str(keys)]
+    words += ["--agents", str(shape.hosts), "--series", str(shape.series), "--interval", f"{shape.interval:g}"]
+    words += ["--crossings", str(crossings), "--cross-at", str(shape.warm), "--cross-spread", str(RUNS * RUN)]
+    words += ["--seconds", str(shape.seconds), "--ledger", str(site.folder / "ledger")]
     sender = subprocess.Popen([BIN / "czuwak", "bench", "swarm", *words], stdout=subprocess.DEVNULL)
     try:
         yield owed

@@ -1,7 +1,7 @@
 """Prometheus as a remote-write receiver under the load that ours gets: as many hosts, series and batches a second.
 
-usage: python -m tests.bench.remote_write PORT HOSTS SERIES SECONDS
-A request is one host's round, as an agent's batch is. The requests of a second are spread over it.
+usage: python -m tests.bench.remote_write PORT HOSTS SERIES INTERVAL SECONDS
+A request is one host's round, as an agent's batch is. The requests of an interval are spread over it.
 """
 
 import contextlib
@@ -43,10 +43,10 @@ def receiver(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def load(port: int, hosts: int, series: int, seconds: float) -> Iterator[None]:
+def load(port: int, hosts: int, series: int, interval: float, seconds: float) -> Iterator[None]:
     """The load, from a process of its own, while the block runs."""
-    command = [sys.executable, "-m", "tests.bench.remote_write", str(port), str(hosts), str(series), str(seconds)]
-    sender = subprocess.Popen(command)
+    words = map(str, (port, hosts, series, interval, seconds))
+    sender = subprocess.Popen([sys.executable, "-m", "tests.bench.remote_write", *words])
     try:
         yield
     finally:
@@ -76,14 +76,14 @@ def body(labels: list[bytes], at: float, number: int) -> bytes:
     return bytes(cramjam.snappy.compress_raw(text))
 
 
-def send(port: int, mine: list[tuple[int, list[bytes]]], hosts: int, seconds: float) -> None:
-    """These hosts' rounds, one a second."""
+def send(port: int, mine: list[tuple[int, list[bytes]]], hosts: int, interval: float, seconds: float) -> None:
+    """These hosts' rounds, one each interval."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     kind = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
     began, number = time.time(), 0
     while time.time() - began < seconds:
         for host, labels in mine:
-            time.sleep(max(0.0, began + number + host / hosts - time.time()))
+            time.sleep(max(0.0, began + interval * (number + host / hosts) - time.time()))
             connection.request("POST", "/api/v1/write", body(labels, time.time(), number), kind)
             answered = connection.getresponse()
             text = answered.read()
@@ -93,10 +93,11 @@ def send(port: int, mine: list[tuple[int, list[bytes]]], hosts: int, seconds: fl
 
 
 def main() -> None:
-    port, hosts, series, seconds = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    port, hosts, series = map(int, sys.argv[1:4])
+    interval, seconds = map(float, sys.argv[4:6])
     every = [(host, heads(host, series)) for host in range(hosts)]
     senders = [
-        threading.Thread(target=send, args=(port, every[first::SENDERS], hosts, seconds), daemon=True)
+        threading.Thread(target=send, args=(port, every[first::SENDERS], hosts, interval, seconds), daemon=True)
         for first in range(SENDERS)
     ]
     for sender in senders:

@@ -24,8 +24,8 @@ COLLECTOR = """\
 listen = "127.0.0.1:{ingest}"
 enrollment_listen = "127.0.0.1:{enroll}"
 advertise = "127.0.0.1:{ingest}"
-interval = "1s"
-offline_after = "6s"
+interval = "{interval:g}s"
+offline_after = "{offline:g}s"
 [web]
 listen = "127.0.0.1:{web}"
 [rules]
@@ -156,17 +156,23 @@ class Plant:
 
 @contextmanager
 def planted(
-    folder: Path, rules: str = "", parts: Sequence[str] = ("ingest,web,worker",), files: str = "", more: str = ""
+    folder: Path,
+    rules: str = "",
+    parts: Sequence[str] = ("ingest,web,worker",),
+    files: str = "",
+    more: str = "",
+    interval: float = 1.0,
 ) -> Iterator[Plant]:
     """A collector set up and started in `folder`; `rules` is the text of a rule file, or else the default pack.
 
-    `more` is added to its configuration.
+    `more` is added to its configuration; agents say something every `interval` seconds.
     """
     site = Plant(folder, ports(("ingest", "enroll", "web", "page")))
     folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(rules)
     files = files or ('["rules.yml"]' if rules else '["default"]')
-    site.config.write_text(COLLECTOR.format(rules=files, **site.ports) + more)
+    words = {"rules": files, "interval": interval, "offline": 6 * interval}
+    site.config.write_text(COLLECTOR.format(**words, **site.ports) + more)
     site.command("init", str(folder), "--company", "Test")
     scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")
