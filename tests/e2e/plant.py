@@ -154,6 +154,11 @@ class Plant:
             print(self.log.read_text(), file=sys.stderr)
 
 
+def configuration(files: str, taken: dict[str, int], interval: float = 1.0) -> str:
+    """A collector's file: rule files, ports, and how often agents say something."""
+    return COLLECTOR.format(rules=files, interval=interval, offline=6 * interval, **taken)
+
+
 @contextmanager
 def planted(
     folder: Path,
@@ -171,8 +176,7 @@ def planted(
     folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(rules)
     files = files or ('["rules.yml"]' if rules else '["default"]')
-    words = {"rules": files, "interval": interval, "offline": 6 * interval}
-    site.config.write_text(COLLECTOR.format(**words, **site.ports) + more)
+    site.config.write_text(configuration(files, site.ports, interval) + more)
     site.command("init", str(folder), "--company", "Test")
     scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     made = site.command("token", "api", "test", *scopes, "--config", str(site.config), "--json")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.ingest import ca
-from tests.e2e.plant import BIN, COLLECTOR, Plant, listens, ports, until
+from tests.e2e.plant import BIN, Plant, configuration, listens, ports, until
 
 Start = Callable[..., Plant]
 
@@ -139,7 +139,7 @@ def test_a_killed_part_returns_and_none_outlives_a_killed_supervisor(plant: Star
 def test_a_port_in_use_ends_the_whole_with_its_address(tmp_path: Path, name: str, only: str) -> None:
     chosen = ports(("ingest", "enroll", "web"))
     config = tmp_path / "czuwak.toml"
-    config.write_text(COLLECTOR.format(rules='["default"]', **chosen))
+    config.write_text(configuration('["default"]', chosen))
     subprocess.run([BIN / "czuwak", "init", tmp_path], check=True, stderr=subprocess.DEVNULL)
     words = ["serve", "--config", str(config), *(("--only", only) if only else ())]
     with socket.create_server(("127.0.0.1", chosen[name])):
