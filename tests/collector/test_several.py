@@ -1,17 +1,20 @@
 """Invariants of several collectors on one database, whatever happens to them in whatever order."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from collector.alerts.alert import Alert, AlertChanges
 from collector.labels import Labels
 from collector.store import Store, hosts
 from collector.store import tables as t
+from collector.store.errors import StoreError
 from tests.collector.town import RULES, Site, Town
 
 HOSTS = ("pc1", "pc2")
@@ -43,7 +46,7 @@ class World:
             self.do("connect", 0, host, high=False)
             self.do("sample", 0, host, high=True)
 
-    def do(self, what: str, number: int, host: str, high: bool) -> None:
+    def do(self, what: str, number: int, host: str, high: bool) -> None:  # noqa: C901 - one case for each step
         self.at += 4.0
         site = self.sites[number]
         match what:
@@ -53,6 +56,10 @@ class World:
                 holder = self.holder(host)
                 if holder is not None:
                     holder.run(self.at, 95.0 if high else 1.0, instance=host)
+            case "unheard":  # it commits, and the answer is lost: the same is told again
+                holder = self.holder(host)
+                if holder is not None:
+                    self.unheard(holder, host, high=high)
             case "stray":  # what a stream that was cut still had under way
                 site.run(self.at, 95.0 if high else 1.0, instance=host)
             case "run":
@@ -63,6 +70,18 @@ class World:
                 self.town.silence(site)
             case "restart":
                 self.sites[number] = self.town.site(NAMES[number], QUICK, at=self.at)
+
+    def unheard(self, site: Site, host: str, *, high: bool) -> None:
+        commit = site.commit
+
+        def lost(changes: AlertChanges, at: float) -> Sequence[Alert]:
+            commit(changes, at)
+            raise StoreError("the connection was lost")
+
+        site.commit = lost
+        with suppress(StoreError):
+            site.run(self.at, 95.0 if high else 1.0, instance=host)
+        site.commit = commit
 
     def holder(self, host: str) -> Site | None:
         with self.town.store.read() as conn:
@@ -112,6 +131,7 @@ def explore(steps: list[tuple[str, int, str, bool]], store: Store, after: Callab
 
 @CHECKED
 @given(steps=STEPS)
+@example(steps=[("unheard", 0, "pc1", True), ("sample", 0, "pc1", True), ("sample", 0, "pc1", True)])
 def test_i3_one_open_ticket_per_key_and_episode(
     sqlite_store: Callable[[], Store], steps: list[tuple[str, int, str, bool]]
 ) -> None:
