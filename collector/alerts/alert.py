@@ -111,6 +111,11 @@ class AlertChanges:
     def __bool__(self) -> bool:
         return bool(self.upserts or self.deletes or self.events)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of all alerts in it."""
+        return frozenset((*(a.key for a in self.upserts), *self.deletes, *(e.key for e in self.events)))
+
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None

@@ -54,6 +54,7 @@ class Custody:
         self._looking = threading.Lock()
         self._over = False
         self._pending: set[str] = set()  # refused by a commit, still in the schedule
+        self._doubtful: frozenset[str] = frozenset()  # alerts of commits that failed
         self._failing: collectors.Failing = frozenset()  # rules, when they were last judged here
 
     # --- any thread: the database alone ---
@@ -116,11 +117,27 @@ class Custody:
         """The schedule's commit, under what is held then."""
 
         def committed(changes: AlertChanges, at: float) -> Sequence[Alert]:
-            done = judged(changes, at, Holding(self.collector, self.name, self._gens, self._lead))
+            try:
+                done = judged(changes, at, Holding(self.collector, self.name, self._gens, self._lead))
+            except StoreError:
+                self._doubtful |= changes.keys
+                raise
             self._pending |= done.lost
             return done.stored
 
         return committed
+
+    def recall(self, schedule: Schedule, at: float) -> None:
+        """Before an evaluation: of a commit that failed only the answer may be lost. What stands is read.
+
+        What is owed must be committed first, for the schedule holds it already. Raises StoreError.
+        """
+        if not self._doubtful:
+            return
+        with self._store.read() as conn:
+            stored = alert_rows.alerts_by_key(conn, self._doubtful)
+        schedule.recall(self._doubtful, [alert for alert in stored if self.owns(alert.labels)], at)
+        self._doubtful = frozenset()
 
     def still(self, conn: Connection, instances: Iterable[str]) -> frozenset[str]:
         """Which of these hosts are ours to the end of the transaction."""

@@ -75,7 +75,7 @@ class Engine(threading.Thread):
     """Start it once. `commit` is `Intake.alerts`; `clock` gives Unix seconds and never goes back.
 
     `schedule` is given the function that says whether a label set's host has fresh samples, and makes the Schedule.
-    `settle` is called after each evaluation, before acks go, also after one that failed.
+    `recall` is called before each evaluation, `settle` after it, before acks go, also after one that failed.
     `wants` is what its rules look at; None keeps every series as long as the head's retention.
     `groups` are looked back with at what hosts bring of their past; `missed` writes what was over by then.
     """
@@ -90,6 +90,7 @@ class Engine(threading.Thread):
         metrics: Metrics,
         tick: float = 1.0,
         wants: Sequence[Want] | None = None,
+        recall: Callable[[Schedule, float], None] = lambda _schedule, _at: None,
         settle: Callable[[Schedule], None] = lambda _schedule: None,
         snapshot: Snapshot | None = None,
         groups: Sequence[Group] = (),
@@ -101,6 +102,7 @@ class Engine(threading.Thread):
         self._state = _State()
         self._schedule = schedule(self._host_online)
         self._commit_changes = commit
+        self._recall = recall
         self._settle = settle
         self._clock = clock
         self._metrics = metrics
@@ -258,6 +260,7 @@ class Engine(threading.Thread):
             while self._state.owed:
                 self._commit(self._state.owed[0], at)
                 del self._state.owed[0]
+            self._recall(self._schedule, at)
             self._schedule.run(self._head.select, at, commit=self._commit, record=self._head.set)
         finally:
             self._settle(self._schedule)

@@ -238,6 +238,7 @@ def make_engine(
             elsewhere=seen.failing,
         ),
         commit=custody.commit(intake.judged),
+        recall=custody.recall,
         settle=custody.settle,
         clock=now,
         metrics=metrics,

@@ -6,7 +6,7 @@ Single-threaded: the engine's thread owns it. State in memory changes only after
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
@@ -184,6 +184,16 @@ class Schedule:
             if len(stay) < len(state.alerts):
                 running.state = replace(state, alerts=stay)
         self._orphans = [alert for alert in self._orphans if not leaves(alert.labels)]
+
+    def recall(self, keys: Collection[str], stored: Iterable[Alert], at: float) -> None:
+        """Holds of these alerts what is stored and nothing else: of their last commit it was not known what it did."""
+        for running in self._running():
+            state = running.state
+            sure = {key: alert for key, alert in state.alerts.items() if key not in keys}
+            if len(sure) < len(state.alerts):
+                running.state = replace(state, alerts=sure)
+        self._orphans = [alert for alert in self._orphans if alert.key not in keys]
+        self.adopt(stored, at)
 
     def failing(self) -> Names:
         """The rules that could not be judged here the last time."""

@@ -56,6 +56,14 @@ def alerts_by_instance(conn: Connection, instances: Iterable[str]) -> list[Alert
     return found
 
 
+_OF_KEYS = sa.select(t.alert).where(t.alert.c.key.in_(sa.bindparam("keys", expanding=True))).order_by(t.alert.c.key)
+
+
+def alerts_by_key(conn: Connection, keys: Iterable[str]) -> list[Alert]:
+    """What is stored of these alerts."""
+    return [_alert(row) for chunk in chunks(keys) for row in conn.execute(_OF_KEYS, {"keys": chunk})]
+
+
 def alerts_of_no_host(conn: Connection) -> list[Alert]:
     """Every alert whose labels name no host in service: the affair of whoever has the lead."""
     there = sa.select(t.host.c.id).where(t.host.c.instance == t.alert.c.instance, t.host.c.retired_at.is_(None))

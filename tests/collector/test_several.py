@@ -1,7 +1,7 @@
 """Invariants of several collectors on one database, whatever happens to them in whatever order."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from collector.alerts.alert import Alert, AlertChanges
+from collector.alerts.alert import AlertChanges
+from collector.intake import Intake, Judged
 from collector.labels import Labels
 from collector.store import Store, hosts
 from collector.store import tables as t
 from collector.store.errors import StoreError
+from collector.store.fencing import Holding
 from tests.collector.town import RULES, Site, Town
 
 HOSTS = ("pc1", "pc2")
@@ -24,7 +26,9 @@ QUICK = RULES.replace("for: 10s", "for: 4s")
 # (what, collector, host, over the threshold)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("connect", "sample", "sample", "run", "stray", "stray", "look", "freeze", "restart")),
+        st.sampled_from(
+            ("connect", "sample", "sample", "unheard", "run", "stray", "stray", "look", "freeze", "restart")
+        ),
         st.integers(0, 2),
         st.sampled_from(HOSTS),
         st.booleans(),
@@ -72,13 +76,13 @@ class World:
                 self.sites[number] = self.town.site(NAMES[number], QUICK, at=self.at)
 
     def unheard(self, site: Site, host: str, *, high: bool) -> None:
-        commit = site.commit
+        commit, intake = site.commit, Intake(self.town.store)
 
-        def lost(changes: AlertChanges, at: float) -> Sequence[Alert]:
-            commit(changes, at)
+        def lost(changes: AlertChanges, at: float, holding: Holding) -> Judged:
+            intake.judged(changes, at, holding)
             raise StoreError("the connection was lost")
 
-        site.commit = lost
+        site.commit = site.custody.commit(lost)
         with suppress(StoreError):
             site.run(self.at, 95.0 if high else 1.0, instance=host)
         site.commit = commit
@@ -140,6 +144,14 @@ def test_i3_one_open_ticket_per_key_and_episode(
 
 @CHECKED
 @given(steps=STEPS)
+@example(
+    steps=[
+        ("connect", 0, "pc1", False),
+        ("unheard", 0, "pc1", False),  # pc2 fires there, and nobody hears it
+        ("sample", 0, "pc2", False),
+        ("run", 0, "pc2", False),
+    ]
+)
 def test_i8_every_committed_transition_has_its_event_once(
     sqlite_store: Callable[[], Store], steps: list[tuple[str, int, str, bool]]
 ) -> None:
@@ -165,7 +177,7 @@ def test_i10_a_fenced_collector_changes_no_row(
 def test_the_same_holds_on_both_databases(store: Store, seed: int) -> None:
     """A fixed walk for each seed, checked by all three."""
     world = World(store)
-    whats = ("connect", "sample", "sample", "run", "stray", "look", "freeze", "restart")
+    whats = ("connect", "sample", "sample", "unheard", "run", "stray", "look", "freeze", "restart")
     for number in range(40):
         place = number * 7 + seed * 13
         world.do(whats[place % len(whats)], (place // 3) % 3, HOSTS[(place // 5) % 2], (place // 4) % 3 > 0)

@@ -98,6 +98,7 @@ class Site:
             labels = Labels.of({"__name__": name} | ({"instance": instance} if instance else {}))
             self.head.set([labels], [value], at)
         try:
+            self.custody.recall(self.schedule, at)
             self.schedule.run(self.head.select, at, commit=self.commit, record=self.head.set)
         finally:
             self.custody.settle(self.schedule)

@@ -23,6 +23,7 @@ from collector.promql import EvaluationError, evaluate, plan
 from collector.query.errors import EngineStoppedError
 from collector.rules.load import load_text
 from collector.rules.schedule import Schedule
+from collector.store.errors import StoreError
 
 NOW = 1_800_000_000.0
 Wire = Any  # the class in this folder's conftest.py
@@ -138,6 +139,22 @@ def test_while_the_database_is_away_nothing_is_acked_and_nothing_lost(
     assert [m.seq for m in room.acked] == list(range(1, 15))
     assert len(room.rows) == 1
     assert b"czuwak_collector_database_up 1.0" in room.metrics.text()
+
+
+def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:
+    away = [True, False]
+
+    def recall(_schedule: Schedule, _at: float) -> None:
+        if away.pop(0):
+            raise StoreError("the database is away")
+
+    room.engine._recall = recall
+    room.send(1, 95.0)
+    room.turn()
+    assert (room.acked, room.rows) == ([], {})
+    room.turn(1.0)
+    assert [m.seq for m in room.acked] == [1]
+    assert len(room.rows) == 1
 
 
 def test_an_engine_built_from_the_store_lets_for_go_on(wire: Wire, room: Room) -> None:
