@@ -66,9 +66,19 @@ class Frame:
             self._memo[key] = make()
         return self._memo[key]  # type: ignore[return-value]  # the key decides the type
 
+    def forget(self) -> None:
+        """Drops what was computed from it. Joins go both ways: two frames nobody uses would keep each other."""
+        memo, self._memo = self._memo, {}
+        for made in memo.values():
+            for each in made if isinstance(made, tuple) else (made,):
+                if isinstance(each, Frame):
+                    each.forget()
+
     def keep(self, names: Iterable[str]) -> "Frame":
         """The same rows with these labels only."""
         wanted = frozenset(names)
+        if wanted >= self.columns.keys():
+            return self  # not remembered: a frame that holds itself outlives its last use
         return self.memo(("keep", wanted), lambda: self._only(wanted))
 
     def without(self, names: Iterable[str]) -> "Frame":
@@ -127,8 +137,6 @@ class Frame:
         return made
 
     def _only(self, wanted: frozenset[str]) -> "Frame":
-        if wanted >= self.columns.keys():
-            return self
         return Frame(self.symbols, {n: c for n, c in self.columns.items() if n in wanted}, self.size)
 
 

@@ -235,6 +235,9 @@ class Head:
         version = self._table.version(key)
         found = self._found.get(key)
         if found is None or found.version != version:
+            for old in (found,) if len(self._found) < _KEPT_SELECTIONS else tuple(self._found.values()):
+                if old is not None:
+                    old.frame.forget()
             if len(self._found) >= _KEPT_SELECTIONS:
                 self._found.clear()
             frame, rows = self._table.find(key, lambda index: self._at[index].rows)

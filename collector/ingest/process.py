@@ -236,6 +236,7 @@ def make_engine(
             host_online=host_online,
             owns=custody.owns,
             elsewhere=seen.failing,
+            spread=True,
         ),
         commit=custody.commit(intake.judged),
         recall=custody.recall,

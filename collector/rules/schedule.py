@@ -64,6 +64,7 @@ class _Turn:
     evaluated_at: float = 0.0
     duration: float = 0.0
     missed: int = 0
+    early: float = 0.0  # so much sooner than its interval it comes the second time
 
 
 _Steps = list[tuple[_Running, Step]]
@@ -77,6 +78,7 @@ class Schedule:
     carry no evidence. `work` gives the seconds this thread has worked: a busy machine is no rule's fault.
     `owns` False: another collector judges what has these labels; no alert of it begins here.
     `elsewhere` are the rules that fail at other collectors, as `hear` takes them.
+    `spread` True: groups of one interval are judged one after the other within it, after the first time.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Schedule:
         host_online: Callable[[Labels], bool] = lambda _labels: True,
         owns: Callable[[Labels], bool] = lambda _labels: True,
         elsewhere: Names = frozenset(),
+        spread: bool = False,
         needs_proof: bool = True,
         charts: bool = True,
         timer: Callable[[], float] = time.perf_counter,
@@ -113,7 +116,8 @@ class Schedule:
         held: dict[str, list[Alert]] = {}
         for alert in alerts:
             held.setdefault(alert.rule, []).append(alert)
-        self._turns = [self._turn(group, started_at) for group in groups]
+        self._spread = spread
+        self._turns = self._in_turn([self._turn(group, started_at) for group in groups])
         for running in self._running():
             running.state = restore(held.pop(running.rule.uid, ()))
         self._orphans = [alert for rest in held.values() for alert in rest]
@@ -145,7 +149,9 @@ class Schedule:
         """
         old = {running.rule.uid: running for running in self._running()}
         turns = {(turn.group.file, turn.group.name): turn for turn in self._turns}
-        self._turns = [self._successor(turns.get((group.file, group.name)), group, at) for group in groups]
+        self._turns = self._in_turn(
+            [self._successor(turns.get((group.file, group.name)), group, at) for group in groups]
+        )
         for running in self._running():
             before = old.pop(running.rule.uid, None)
             if before is not None:
@@ -266,6 +272,17 @@ class Schedule:
         interval = group.interval or self._default_interval
         return _Turn(group, interval, at, [_Running(rule) for rule in group.rules], context)
 
+    def _in_turn(self, turns: list[_Turn]) -> list[_Turn]:
+        """Those that are new find their second of the interval: a fleet's whole pack in one second is late for all."""
+        alike: dict[float, list[_Turn]] = {}
+        for turn in turns if self._spread else ():
+            alike.setdefault(turn.interval, []).append(turn)
+        for interval, several in alike.items():
+            for number, turn in enumerate(several, 1):
+                steps = max(1, int(interval * number / len(several) / self._default_interval))
+                turn.early = max(0.0, interval - steps * self._default_interval) if not turn.evaluated_at else 0.0
+        return turns
+
     def _successor(self, before: _Turn | None, group: Group, at: float) -> _Turn:
         turn = self._turn(group, at)
         if before is not None:
@@ -277,7 +294,8 @@ class Schedule:
         started = self._timer()
         late = int((at - turn.next_at) // turn.interval)
         turn.missed += late
-        turn.next_at += (late + 1) * turn.interval
+        turn.next_at += (late + 1) * turn.interval - turn.early
+        turn.early = 0.0
         steps: _Steps = []
         deadline = self._work() + allowance(turn.interval)
         for running in turn.rules:

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,6 +8,8 @@ from hypothesis import strategies as st
 from collector.head import Frame, Symbols
 from collector.head.frame import concat
 from collector.labels import Labels
+from collector.promql.join import join
+from collector.promql.nodes import Matching
 
 label_sets = st.lists(
     st.dictionaries(st.sampled_from("abc"), st.sampled_from(["x", "y", "ż"])).map(Labels.of), min_size=1, max_size=12
@@ -61,3 +66,21 @@ def test_derived_frames_are_kept_but_not_for_ever() -> None:
     for number in range(1000):
         frame.memo(number, lambda: 1)
     assert len(frame._memo) <= 256
+
+
+def test_frames_that_are_joined_both_ways_go_without_the_garbage_collector() -> None:
+    symbols = Symbols()
+    left = Frame.of(symbols, [Labels.of(__name__="a", x="1"), Labels.of(__name__="a", x="2")])
+    right = Frame.of(symbols, [Labels.of(__name__="b", x="1"), Labels.of(__name__="b", x="2")])
+    on = Matching(on=True, labels=("x",))
+    gc.disable()
+    try:
+        join(left.nameless, right.nameless, on)
+        join(right.nameless, left.nameless, on)
+        left.groups(("__name__", "x"))
+        seen = [weakref.ref(frame) for frame in (left, right, left.nameless, right.nameless)]
+        left.forget()
+        del left, right
+        assert [one() for one in seen] == [None] * 4
+    finally:
+        gc.enable()

@@ -385,3 +385,27 @@ def test_a_rule_that_changes_is_told_apart_from_one_that_goes() -> None:
     (removed,) = desk.schedule.replace(groups(one("m > 1").replace("alert: A", "alert: B")), 2.0).events
     assert (changed.kind, changed.reason) == (EventKind.GONE, "rule changed")
     assert (removed.kind, removed.reason) == (EventKind.GONE, "rule removed")
+
+
+def test_groups_of_one_interval_are_judged_one_after_the_other_within_it() -> None:
+    text = "groups:" + "".join(
+        f"\n  - {{name: g{n}, interval: {i}, rules: [{{record: r{n}, expr: m}}]}}"
+        for n, i in enumerate(("15s", "15s", "15s", "1s", "1m"))
+    )
+    head = Head()
+    schedule = Schedule(groups(text), (), started_at=0.0, spread=True)
+    judged: dict[str, list[int]] = {}
+    for second in range(71):
+        head.set([Labels.of(__name__="m", instance="a")], [1.0], float(second))
+        schedule.run(head.select, float(second), commit=lambda _changes, _at: (), record=head.set)
+        for group in schedule.report():
+            if group.last_evaluation_at == second:
+                judged.setdefault(group.name, []).append(second)
+    assert judged.pop("g3") == list(range(71))
+    assert judged == {
+        "g0": [0, 5, 20, 35, 50, 65],
+        "g1": [0, 10, 25, 40, 55, 70],
+        "g2": [0, 15, 30, 45, 60],
+        "g4": [0, 60],
+    }
+    assert sum(group.missed for group in schedule.report()) == 0
