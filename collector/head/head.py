@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from collector.head.answers import Answers
 from collector.head.demand import ALL, CHART_STEP, NEWEST, THIN, Demand, Want, first_of, most_of, slots_of
 from collector.head.errors import HeadError, UnknownSchemaError
-from collector.head.frame import Frame
+from collector.head.found import Found, Selections
 from collector.head.history import History, Piece, common
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
@@ -26,7 +26,6 @@ from collector.head.slab import STALE, run
 from collector.labels import Labels
 
 _KEPT_SCHEMAS = 4  # a reconnecting agent replays batches of its earlier schemas
-_KEPT_SELECTIONS = 1024
 _MARK = 0.001  # a marker that is not later than the newest sample comes this much after it
 _OFTEN = 4  # own series come this much more often than a host's
 _Mask = NDArray[np.bool_] | None
@@ -42,17 +41,6 @@ class HeadStats:
     series: int
     samples: int
     bytes: int
-
-
-@dataclass(slots=True)
-class _Found:
-    """A selection's series, and where they were when that was last looked up."""
-
-    version: int
-    frame: Frame
-    rows: _Rows
-    layout: int
-    place: Place
 
 
 class Head:
@@ -75,7 +63,7 @@ class Head:
         self._owners: dict[str, set[Labels]] = {}
         self._free_hosts: list[int] = []
         self._host_count = 0
-        self._found: dict[tuple[Matcher, ...], _Found] = {}
+        self._found = Selections()
         self._answers = Answers()
 
     @property
@@ -235,13 +223,8 @@ class Head:
         version = self._table.version(key)
         found = self._found.get(key)
         if found is None or found.version != version:
-            for old in (found,) if len(self._found) < _KEPT_SELECTIONS else tuple(self._found.values()):
-                if old is not None:
-                    old.frame.forget()
-            if len(self._found) >= _KEPT_SELECTIONS:
-                self._found.clear()
             frame, rows = self._table.find(key, lambda index: self._at[index].rows)
-            found = self._found[key] = _Found(version, frame, rows, self._memory.layout, self._place(rows))
+            found = self._found.put(key, Found(version, frame, rows, self._memory.layout, self._place(rows)))
         elif found.layout != self._memory.layout:
             found.layout, found.place = self._memory.layout, self._place(found.rows)
         answers = None if found.place.own else self._answers
