@@ -66,7 +66,8 @@ match = "{worker}"
 class Stop:
     """Turns the first signal into KeyboardInterrupt and ignores the rest, so that cleaning up is never cut short.
 
-    While it is held, the interrupt waits: a child must be noted before anything can fly over it.
+    While it is held, the interrupt waits: a child must be noted before anything can fly over it. Signals are not
+    ignored until then: a child that begins meanwhile would inherit that, and could not be asked to end.
     """
 
     def __init__(self) -> None:
@@ -74,9 +75,9 @@ class Stop:
 
     def __call__(self, *_: object) -> None:
         """The signal's handler."""
-        self.ignore()
         self._asked = True
         if not self._held:
+            self.ignore()
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
@@ -93,6 +94,7 @@ class Stop:
         finally:
             self._held = False
         if self._asked:
+            self.ignore()
             raise KeyboardInterrupt
 
 
@@ -356,13 +358,13 @@ def command(module: str, *words: str) -> list[str]:
 
 
 def end(child: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
-    """Ask it to end, and end it if it does not."""
+    """Ask it to end, and end it, with what it began itself, if it does not."""
     if child.poll() is None:
         child.send_signal(number)
         try:
             child.wait(20)
         except subprocess.TimeoutExpired:
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 

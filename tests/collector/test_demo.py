@@ -87,6 +87,30 @@ def test_an_interrupt_waits_until_the_child_is_noted() -> None:
             signal.signal(number, handler)
 
 
+def test_a_child_that_begins_while_a_signal_waits_can_still_be_asked_to_end(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in demo.ENDINGS]
+    running = standing(tmp_path, [])
+
+    def begin() -> None:
+        with running.stop.held():
+            for number in demo.ENDINGS:
+                signal.signal(number, running.stop)
+            signal.raise_signal(signal.SIGTERM)
+            running.children.append(
+                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+            )
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begin()
+        (child,) = running.children
+        demo.end(child)
+        assert child.returncode == -signal.SIGTERM
+    finally:
+        for number, handler in zip(demo.ENDINGS, before, strict=True):
+            signal.signal(number, handler)
+
+
 def test_the_children_know_nothing_of_another_collector_and_use_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CZUWAK_DATABASE_URL", "postgresql://elsewhere/x")
     monkeypatch.setenv("no_proxy", "example.org")
