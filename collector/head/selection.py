@@ -199,20 +199,28 @@ class Selection:
         """
         return self._once(self._question, "windows", self._windows)
 
-    def relative(self) -> Iterator[tuple[slice, Windows]]:
-        """The same, with times in seconds from the end of the span and some series at a time. Read only."""
+    def relative(self) -> Iterator[tuple[slice | Indices, Windows]]:
+        """The same, with times in seconds from the end of the span and some series at a time. Read only.
+
+        Series without any sample may be left out.
+        """
         place = self._place
-        whole = len(place.fine) == 1 and place.fine[0].series is None
-        if place.short or not whole or (place.thin is not None and self._charts_know_more(place.thin)):
-            windows = self.windows()
-            yield slice(0, place.size), replace(windows, time_rows=self._before_end(windows.time_rows), memo={})
-            return
-        part = place.fine[0]
+        if place.short:
+            self.windows()  # which says why there are none
+        earlier = self._with_charts()
+        for part in place.fine:
+            yield from self._pieces(part if earlier is None else _without(part, earlier))
+        if earlier is not None:
+            chosen = np.flatnonzero(earlier)
+            windows = Selection(self.frame, _only(place, chosen), self._start, self._end).windows()
+            yield chosen, replace(windows, time_rows=self._before_end(windows.time_rows), memo={})
+
+    def _pieces(self, part: Part) -> Iterator[tuple[slice | Indices, Windows]]:
         slots = self._once(part.plane, "relative", lambda: self._relative(part))
-        run = max(1, _TOGETHER // max(1, slots.times.shape[1]))
-        for rows in (slice(begin, min(begin + run, place.size)) for begin in range(0, place.size, run)):
+        run, size = max(1, _TOGETHER // max(1, slots.times.shape[1])), len(part.base)
+        for rows in (slice(begin, min(begin + run, size)) for begin in range(0, size, run)):
             some = Part(part.plane, None, part.block_of[rows], part.base[rows])
-            yield rows, _closed(_windows(some, slots))
+            yield rows if part.series is None else part.series[rows], _closed(_windows(some, slots))
 
     def _before_end(self, times: Floats) -> Floats:
         return np.asarray(np.rint((times - self._end) * 1000.0) / 1000.0)
@@ -255,18 +263,20 @@ class Selection:
                 "only the newest values of these series are kept; windows need a loaded rule that asks for them"
             )
         found = [(part, _windows(part, self._slots(part))) for part in place.fine]
-        if place.thin is not None and self._charts_know_more(place.thin):
+        if place.thin is not None and self._with_charts() is not None:
             return self._with_earlier(_merged(found, place.size), place.thin())
         if len(found) != 1 or found[0][0].series is not None:
             return _closed(_merged(found, place.size))
         return _closed(found[0][1])
 
-    def _charts_know_more(self, charts: Callable[[], tuple[Part, ...]]) -> bool:
-        """True when a series' fine samples begin within the span and its thinned ones before that."""
-        if all((self._first(part) <= self._start).all() for part in self._place.fine):
-            return False
-        fine, thin = _firsts(self._place.fine, self._place.size), _firsts(charts(), self._place.size)
-        return bool(((fine > self._start) & (thin < fine)).any())
+    def _with_charts(self) -> NDArray[np.bool_] | None:
+        """Whose fine samples begin within the span, and thinned ones before that; None: nobody's, as nearly always."""
+        place = self._place
+        if place.thin is None or all((self._first(part) <= self._start).all() for part in place.fine):
+            return None
+        fine, thin = _firsts(place.fine, place.size), _firsts(place.thin(), place.size)
+        earlier = (fine > self._start) & (thin < fine)
+        return earlier if bool(earlier.any()) else None
 
     def _with_earlier(self, fine: Windows, charts: tuple[Part, ...]) -> Windows:
         """Thinned samples before the first fine one of each series."""
@@ -277,6 +287,28 @@ class Selection:
         times = np.concatenate([thin.times, fine.times], axis=1)
         counts = np.full(place.size, values.shape[1])
         return _closed(Windows(values, counts, times, counts, None))
+
+
+def _without(part: Part, others: NDArray[np.bool_]) -> Part:
+    """A part without some series of the selection."""
+    series = np.arange(len(part.base)) if part.series is None else part.series
+    mine = ~others[series]
+    return Part(part.plane, series[mine], part.block_of[mine], part.base[mine])
+
+
+def _only(place: Place, chosen: Indices) -> Place:
+    """Of some series alone, which are numbered anew."""
+    number = np.full(place.size, -1)
+    number[chosen] = np.arange(len(chosen))
+
+    def mine(parts: Iterable[Part]) -> tuple[Part, ...]:
+        each = ((part, number if part.series is None else number[part.series]) for part in parts)
+        return tuple(Part(p.plane, n[n >= 0], p.block_of[n >= 0], p.base[n >= 0]) for p, n in each)
+
+    thin = place.thin
+    return replace(
+        place, size=len(chosen), fine=mine(place.fine), thin=None if thin is None else lambda: mine(thin())
+    )
 
 
 def _sealed(found: T) -> tuple[T, int]:

@@ -172,7 +172,7 @@ def _absent(call: Call, context: Context, evaluator: Evaluator) -> Value:
 def _absent_over_time(call: Call, context: Context, evaluator: Evaluator) -> Value:
     found = np.zeros((len(context.times), 1), np.bool_)
     for span in _ranged(call, context, evaluator).spans:
-        found[span.steps, 0] = span.windows.counts.reshape(len(span.ends), -1).any(axis=1)
+        found[span.steps, 0] |= span.windows.counts.reshape(len(span.ends), -1).any(axis=1)
     window = _window(call)
     return _missing(window.selector if isinstance(window, Range) else window, context, found)
 

@@ -39,7 +39,7 @@ class Span:
     seconds: float
     ends: Floats
     steps: slice
-    columns: slice  # the evaluation's series they belong to
+    columns: slice | Index  # the evaluation's series they belong to
     series: int  # how many those are
 
     @property
@@ -84,7 +84,7 @@ def _pieces(node: Range, chosen: Selection, ends: Floats, context: Context) -> I
     try:
         for columns, windows in chosen.relative():
             context.meter.spend(windows.values.size)
-            yield Span(windows, node.seconds, ends, slice(0, 1), columns, columns.stop - columns.start)
+            yield Span(windows, node.seconds, ends, slice(0, 1), columns, len(windows.counts))
     except HeadError as error:
         raise EvaluationError(str(error)) from None
 

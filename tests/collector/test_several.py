@@ -36,7 +36,7 @@ STEPS = st.lists(
     min_size=8,
     max_size=25,
 )
-CHECKED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+CHECKED = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class World:
