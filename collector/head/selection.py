@@ -306,9 +306,7 @@ def _only(place: Place, chosen: Indices) -> Place:
         return tuple(Part(p.plane, n[n >= 0], p.block_of[n >= 0], p.base[n >= 0]) for p, n in each)
 
     thin = place.thin
-    return replace(
-        place, size=len(chosen), fine=mine(place.fine), thin=None if thin is None else lambda: mine(thin())
-    )
+    return replace(place, size=len(chosen), fine=mine(place.fine), thin=None if thin is None else lambda: mine(thin()))
 
 
 def _sealed(found: T) -> tuple[T, int]:
