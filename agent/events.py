@@ -91,6 +91,7 @@ class WelcomeReceived:
     replay_credits: int = 1
     max_batch_bytes: int = 0
     max_series: int = 0
+    spread: float = 0.0  # seconds within which everybody may reconnect when the collector is gone
 
 
 @dataclass(frozen=True, slots=True)

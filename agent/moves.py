@@ -103,6 +103,7 @@ class Session:
     interval: float = 15.0
     max_batch_bytes: int = 0
     max_series: int = 0
+    spread: float = 0.0
     failures: int = 0  # ends of streams since the last acknowledgement
     told: Reconnect | None = None  # the window a GoAway asked for
     owed: bool = False  # resting, and nobody has heard the goodbye
@@ -143,6 +144,7 @@ def welcome(session: Session, event: WelcomeReceived) -> Step:
         interval=interval,
         max_batch_bytes=event.max_batch_bytes,
         max_series=event.max_series,
+        spread=event.spread,
         told=None,
     )
     actions = (Wait(None), SetInterval(interval), SetHeartbeat(event.heartbeat), AcknowledgeBelow(event.resume_seq))
@@ -331,8 +333,10 @@ def _then(before: Step, move: Callable[..., Step], *arguments: object) -> Step:
 
 
 def _window(session: Session) -> Reconnect:
-    # Full jitter: anywhere from nothing to 1 s doubled at each failure in a row.
-    return Reconnect(0.0, min(WIDEST_WINDOW, 2.0 ** min(session.failures, 10)))
+    # Full jitter: anywhere from nothing to 1 s doubled at each failure in a row. Who fails to come back at once had a
+    # collector that is gone: with all its agents it takes the time that it said it would.
+    widest = 2.0 ** min(session.failures, 10)
+    return Reconnect(0.0, min(WIDEST_WINDOW, max(widest, session.spread) if session.failures else widest))
 
 
 def _told_window(event: GoAwayReceived) -> Reconnect | None:

@@ -63,4 +63,5 @@ def _welcome(welcome: pb.Welcome, at_ns: int) -> WelcomeReceived:
         replay_credits=welcome.replay_credits,
         max_batch_bytes=welcome.max_batch_bytes,
         max_series=welcome.max_series,
+        spread=welcome.reconnect_max_ms / 1000,
     )

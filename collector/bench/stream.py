@@ -60,6 +60,7 @@ class Agent:
         self._heartbeat = 30.0
         self._window: tuple[float, float] | None = None
         self._failures = 0
+        self._spread = 0.0
         self._paused = 0.0
         self._schema = setting.rounds.made
 
@@ -146,6 +147,7 @@ class Agent:
         report.connected += 1
         self.live = True
         self._heartbeat = welcome.heartbeat_seconds or 30.0
+        self._spread = welcome.reconnect_max_ms / 1000
         self.member.note("connected", gen=welcome.session_gen)
         self._schema = self._setting.rounds.schema(welcome.features)
         self._outbox.put_nowait(pb.StreamRequest(schema=self._schema))
@@ -224,7 +226,8 @@ class Agent:
 
     def _wait(self) -> float:
         """Seconds until the next attempt: in the window told, else anywhere up to 1 s doubled at each failure."""
-        low, high = self._window or (0.0, min(self._setting.widest, 2.0 ** min(self._failures, 10)))
+        usual = max(2.0 ** min(self._failures, 10), self._spread if self._failures else 0.0)
+        low, high = self._window or (0.0, min(self._setting.widest, usual))
         self._window = None
         self._failures += 1
         return random.uniform(low, high)  # noqa: S311 - jitter, no secret

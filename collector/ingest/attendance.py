@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from collector.ingest.arrival import NOTHING_TOLD, Arrival
 from collector.ingest.databasetime import GAP, DatabaseTime
-from collector.ingest.member import Claim, Due, Judgement, Member, Note, change, standing_of
+from collector.ingest.member import Claim, Due, Judgement, Member, Note, change, member_of, standing_of
 from collector.ingest.outages import Outages
 from collector.ingest.own import named
 from collector.ingest.stamp import Identity
@@ -17,6 +17,7 @@ from collector.labels import Labels
 from collector.presence import Policy, Presence, Standing, step
 from collector.presence.account import DIP, LEAST_SLEEP, WEEK, Cause, reboots_to_tell
 from collector.presence.hours import working_days
+from collector.presence.returning import Returning
 from collector.presence.states import (
     OUTAGES,
     PATIENT,
@@ -89,6 +90,7 @@ class Attendance:
         self._now = DatabaseTime(now)
         self._excuse_ticket = excuse
         self._clock = database_clock
+        self._returning = Returning()
         self._outages = Outages(policy, describe, {"collector": name} if name else {})
         self._name = name
         self._crashed: set[str] = set()
@@ -207,6 +209,9 @@ class Attendance:
             self._members[identity.agent_id] = member
         member.identity, member.gen, member.connected, member.ours = identity, gen, True, True
         member.seen, member.slept = self._now(), slept
+        if member.excused:
+            member.excused = False
+            self._returning.came(member.seen)
         if arrival.late:
             self._due.late[identity.agent_id] = (arrival.account.reason, self._now() + _LATE)
         if arrival.account.cause is Cause.CRASH:
@@ -291,9 +296,10 @@ class Attendance:
         if self._blind or passed.gap > GAP:
             self._see_again(before, passed.gap)
         elif not passed.jumped:
+            self._returning.look(seen.at)
             gone = self._take_rows(seen)
             overdue = [host for host in seen.overdue if self._is_due(host, seen.at)]
-            claims = self._outages.judge(self._members, overdue, seen.at)
+            claims = self._outages.judge(self._members, overdue, seen.at, self._returning.until)
             self._round(seen.at)
             return Judgement(gone, tuple(claims))
         return Judgement()
@@ -349,7 +355,8 @@ class Attendance:
         if member is None or not member.ours or host in self._due.standings:
             return False  # what is in memory is newer than the row
         deadline = member.standing.deadline
-        return deadline is not None and deadline <= at
+        returning = member.excused and at < self._returning.until + self._policy.silence
+        return deadline is not None and deadline <= at and not returning
 
     def _concluded(self, claims: Iterable[Claim]) -> dict[Standing, list[rows.Seen]]:
         found: dict[Standing, list[rows.Seen]] = {}
@@ -386,6 +393,7 @@ class Attendance:
         self._describe("\0collector", Labels(), {Labels.of(labels): seconds})
 
     def _shift(self, seconds: float) -> None:
+        self._returning.jumped(seconds)
         for member in self._members.values():
             if member.ours:
                 member.seen += seconds
@@ -445,6 +453,7 @@ class Attendance:
 
     def _excuse(self, host: str, member: Member) -> None:
         if member.ours and not member.connected and member.told != "never_seen":
+            member.excused = True
             self._step(member, CollectorStarted())
         self._tell(host, member)
 
@@ -460,13 +469,7 @@ class Attendance:
         self._tell(row.id, member)
 
     def _member(self, row: hosts.Host) -> Member:
-        standing, seen = standing_of(row), row.last_seen or 0.0
-        return Member(
-            identity_of(row), row.session_gen, standing, row.presence, False, self._is_ours(row), seen, row.suspended
-        )
-
-    def _is_ours(self, row: hosts.Host) -> bool:
-        return self._collector is None or row.collector_id == self._collector
+        return member_of(row, ours=self._collector is None or row.collector_id == self._collector)
 
     def _step(self, member: Member, event: Event) -> None:
         host, before = member.identity.agent_id, member.standing
@@ -492,8 +495,3 @@ class Attendance:
             member.days = 0
             values[named("czuwak_host_away_working_days")] = 0.0
         self._describe(host, member.identity.shared(), values)
-
-
-def identity_of(host: hosts.Host) -> Identity:
-    """What is stamped on a host's series."""
-    return Identity(host.id, host.instance, host.name, host.company, host.site, host.class_)

@@ -55,9 +55,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The database gave the session its number."""
+    """The database gave the session its number. `spread`: seconds within which all come back should we just end."""
 
     gen: int
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Member:
     slept: float = 0.0  # seconds its boot has slept
     crashes: tuple[tuple[float, bool], ...] = ()  # of the last week: when, and whether something else told it
     days: int = 0  # working days away, as last described
+    excused: bool = False  # it was silent when we could not see, and is not back yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,16 @@ def standing_of(host: Host) -> Standing:
     known = host.presence in {state.value for state in Presence}
     presence = Presence(host.presence) if known else Presence.UNKNOWN
     return Standing(presence, host.presence_reason, host.presence_since, host.deadline)
+
+
+def member_of(row: Host, *, ours: bool) -> Member:
+    """A host as its row tells it."""
+    seen = row.last_seen or 0.0
+    return Member(
+        identity_of(row), row.session_gen, standing_of(row), row.presence, ours=ours, seen=seen, slept=row.suspended
+    )
+
+
+def identity_of(host: Host) -> Identity:
+    """What is stamped on a host's series."""
+    return Identity(host.id, host.instance, host.name, host.company, host.site, host.class_)

@@ -5,6 +5,7 @@ own, and one number, told by all, is judged by whoever has the lead. That many h
 of one collector alone: it may be its own network.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 from collector.ingest.member import Claim, Member
@@ -28,6 +29,7 @@ class Outages:
         self._policy = policy
         self._describe = describe
         self._own = own
+        self._returning = -math.inf
         self._running: dict[Scope, Outage] = {}
         self._told: dict[Scope, tuple[float, float]] = {}  # scope -> (when, number)
         self._ended: dict[Scope, float] = {}  # whoever was struck before is no outage again
@@ -48,8 +50,14 @@ class Outages:
             self._running[scope] = restored(began, len(found), count, at)
             self._tell(scope, len(found), at)
 
-    def judge(self, members: Mapping[str, Member], overdue: Iterable[str], at: float) -> list[Claim]:
-        """What becomes of hosts whose deadline has passed, and of those who are silent with them."""
+    def judge(
+        self, members: Mapping[str, Member], overdue: Iterable[str], at: float, returning: float = -math.inf
+    ) -> list[Claim]:
+        """What becomes of hosts whose deadline has passed, and of those who are silent with them.
+
+        `returning`: until when hosts came back to us after we were away.
+        """
+        self._returning = returning
         late = set(overdue)
         if not late:
             return []
@@ -122,7 +130,7 @@ class Outages:
         waits = standing.presence is Presence.UNKNOWN and standing.reason not in OUTAGES
         seen = member.seen
         if standing.reason == RESTARTED:  # until the grace is over it was our silence
-            seen = max(seen, standing.since + self._policy.grace)
+            seen = max(seen, standing.since + self._policy.grace, self._returning)
         return waits and member.told != "never_seen" and at - seen >= self._policy.quiet
 
     def _of(self, member: Member, new: Iterable[Scope]) -> Scope | None:

@@ -12,7 +12,7 @@ import grpc
 from collector.ingest import admission
 from collector.ingest.acks import Acks
 from collector.ingest.arrival import told_by
-from collector.ingest.attendance import Attendance, Seen, identity_of
+from collector.ingest.attendance import Attendance, Seen
 from collector.ingest.custody import Custody
 from collector.ingest.engine import Engine
 from collector.ingest.events import (
@@ -37,6 +37,7 @@ from collector.ingest.events import (
 from collector.ingest.inbox import MANY
 from collector.ingest.link import Hooks, Link
 from collector.ingest.losses import Losses, write
+from collector.ingest.member import identity_of
 from collector.ingest.overload import PAUSE_MS, Level, Overload, largest
 from collector.ingest.overload import step as overload_step
 from collector.ingest.own import named
@@ -46,6 +47,7 @@ from collector.ingest.room import Room
 from collector.ingest.session import Phase, Session, begin, inherit, known, step
 from collector.ingest.together import Together
 from collector.metrics import Metrics
+from collector.presence import Presence
 from collector.store import hosts
 from collector.store.engine import Store
 from collector.store.errors import StoreError
@@ -71,6 +73,7 @@ OPTIONS = (
 _USUAL = ("live", "replayed", "duplicate")  # what becomes of batches when nothing is wrong
 _WINDOW, _WIDEST_WINDOW = 5.0, 60.0  # seconds within which agents come back from a drain
 _HANDSHAKE = 0.006  # seconds one of two cores needs for an agent that comes back
+_EXPECTED = (Presence.ONLINE, Presence.CATCHING_UP, Presence.UNKNOWN)
 _EVERYBODY = 10  # looks between two of everybody
 _MOST_DOUBT = 16.0  # agents wait 20 s for their Welcome
 _DOUBT_PAUSE = 0.1
@@ -108,6 +111,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._books: dict[str, Session] = {}  # what was known of an agent when its last stream ended
         self._looks = 0
         self._draining = False
+        self._spread = 0.0  # seconds within which agents come back if we end without a word
         self._losses = Losses()
         self._acks = Acks(self._acked)
         self._admissions = Together[Peer, hosts.Host | admission.Refusal](
@@ -176,8 +180,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             self._attendance.keep(due)
             self._attendance.trouble(error)
         await self._write_losses()
-        for state, count in self._attendance.counts().items():
+        counts = self._attendance.counts()
+        for state, count in counts.items():
             self._metrics.hosts.labels(state.value).set(count)
+        self._spread = _spread(sum(counts[state] for state in _EXPECTED))
 
     def _weigh(self) -> None:
         """What gives way to what comes in; heartbeats never do."""
@@ -243,9 +249,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def drain(self, patience: float) -> None:
         """Tells everybody to come back later and waits until they have gone."""
         self._draining = True
-        window = min(_WIDEST_WINDOW, max(_WINDOW, len(self._links) * _HANDSHAKE))
         for link in tuple(self._links):
-            link.feed(Drained(window))
+            link.feed(Drained(max(_WINDOW, _spread(len(self._links)))))
         until = self._now() + patience
         while self._links and self._now() < until:  # noqa: ASYNC110 - also until a time
             await asyncio.sleep(0.02)
@@ -316,7 +321,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._attendance.welcomed(link.session.identity, gen, opened.arrival, slept=slept)
         self._attendance.certificate(link.peer.agent_id, link.peer.not_after, link.peer.life)
         link.feed(Granted(self._overload.credits(FIRST)))
-        link.feed(Opened(gen))
+        link.feed(Opened(gen, self._spread))
         if self._overload.level is not Level.CALM:
             link.feed(IntervalSet(self._overload.interval(self._terms.interval)))
 
@@ -424,6 +429,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _database(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _spread(agents: int) -> float:
+    """Seconds within which so many come back no faster than they can be taken up."""
+    return min(_WIDEST_WINDOW, agents * _HANDSHAKE)
 
 
 def _lane(link: Link) -> Lane:

@@ -162,6 +162,7 @@ def _opened(session: Session, event: Opened, at: float) -> Step:
         max_batch_bytes=session.terms.max_batch_bytes,
         max_series=MAX_SERIES,
         features=FEATURES,
+        reconnect_max_ms=int(event.spread * 1000),
     )
     judged = session.judged if session.fresh else 0.0  # with our own books nothing comes twice
     live = replace(session, phase=Phase.LIVE, gen=event.gen, ledger=ledger, fresh=False, judged=judged)

@@ -87,6 +87,16 @@ def test_a_welcome_alone_does_not_reset_the_window() -> None:
     assert after(*(*LIVE, Disconnected()) * 3)[1][-1] == Reconnect(0.0, 4.0)
 
 
+@pytest.mark.parametrize(("told", "widths"), [(20.0, [1, 20, 20, 20, 20, 32]), (1e9, [1, 120]), (-5.0, [1, 2, 4])])
+def test_a_collector_that_is_gone_is_given_the_time_it_asked_for(told: float, widths: list[float]) -> None:
+    (session, actions), found = after(Connected(), replace(welcome(0), spread=told), Disconnected()), []
+    for _ in widths:
+        found.append(next(a.most for a in actions if isinstance(a, Reconnect)))
+        session, _ = step(session, Connected())
+        session, actions = step(session, Disconnected())
+    assert found == widths
+
+
 def test_the_collector_sets_the_interval() -> None:
     assert after(*LIVE, IntervalSet(3.0))[1] == (SetInterval(3.0),)
     assert after(*LIVE, IntervalSet(-3.0))[1] == (SetInterval(0.1),)

@@ -21,13 +21,14 @@ WELCOME = pb.Welcome(
     replay_credits=3,
     max_batch_bytes=1000,
     max_series=20,
+    reconnect_max_ms=60_500,
 )
 
 
 @pytest.mark.parametrize(
     ("message", "event"),
     [
-        (pb.StreamResponse(welcome=WELCOME), WelcomeReceived(77, 4, 9, 2.5, 7.5, 3, 1000, 20)),
+        (pb.StreamResponse(welcome=WELCOME), WelcomeReceived(77, 4, 9, 2.5, 7.5, 3, 1000, 20, 60.5)),
         (pb.StreamResponse(welcome=pb.Welcome()), WelcomeReceived(77, 0, None, 15.0, 30.0, 0, 0, 0)),
         (
             pb.StreamResponse(ack=pb.Ack(epoch="e", live_through=5, replay_through=3, replay_credits=2)),

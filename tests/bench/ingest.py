@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import collector.rules
 from collector.bench import identities
 from collector.ingest import ca
 from collector.store import open_store
@@ -29,6 +30,7 @@ groups:
         labels: {severity: info}
         annotations: {summary: "over {{ $value }}"}
 """
+DEFAULTS = Path(collector.rules.__file__).parent / "defaults"
 Count = Callable[[], float]
 
 
@@ -64,25 +66,27 @@ def run(folder: Path, crossings: int = 60) -> list[str]:
     with_rules, late, pss = ours(folder / "rules", '["default", "rules.yml"]', HEADLINE, crossings)
     without, _, _ = ours(folder / "bare", "[]", HEADLINE, 0)
     theirs = prometheus(folder / "prometheus", HEADLINE)
+    theirs_with_rules = prometheus(folder / "prometheus-rules", HEADLINE, f"{DEFAULTS}/*.yml")
     calm, _, _ = ours(folder / "calm", "[]", FLEET, 0)
     theirs_calm = prometheus(folder / "prometheus-calm", FLEET)
     p99 = late[min(len(late) - 1, int(len(late) * 0.99))]
     quantiles = f"p50 {statistics.median(late):.2f} s, p99 {p99:.2f} s"
-    rules = f"{with_rules:.2f} us, {theirs / with_rules:.1f} times less; {pss:.0f} MiB PSS"
+    rules = f"{with_rules:.2f} us, {theirs_with_rules / with_rules:.1f} times less; {pss:.0f} MiB PSS"
     return [
         f"{HEADLINE}, a batch a host: CPU a sample of the whole process, median of {RUNS} runs of {RUN:g} s",
         f"prometheus, remote write without TLS and rules: {theirs:.2f} us",
         f"ours, mutual TLS, no rules: {without:.2f} us, {theirs / without:.1f} times less",
-        f"ours, mutual TLS, default rules each second: {rules}",
+        f"prometheus, remote write without TLS, the same default rules: {theirs_with_rules:.2f} us",
+        f"ours, mutual TLS, default rules: {rules}",
         f"crossing sent -> ticket committed: {len(late)} of {crossings}, {quantiles}",
         f"{FLEET}: prometheus {theirs_calm:.2f} us, ours without rules {calm:.2f} us",
     ]
 
 
-def prometheus(folder: Path, shape: Shape) -> float:
+def prometheus(folder: Path, shape: Shape, rules: str | None = None) -> float:
     """Microseconds of its CPU a sample."""
     with (
-        remote_write.receiver(folder) as (pid, port),
+        remote_write.receiver(folder, rules) as (pid, port),
         remote_write.load(port, shape.hosts, shape.series, shape.interval, shape.seconds),
     ):
         return measured(pid, counter(f"http://127.0.0.1:{port}/metrics", remote_write.APPENDED), shape)

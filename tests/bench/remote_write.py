@@ -26,11 +26,12 @@ APPENDED = "prometheus_tsdb_head_samples_appended_total"
 
 
 @contextlib.contextmanager
-def receiver(folder: Path) -> Iterator[tuple[int, int]]:
-    """A Prometheus without rules that takes remote writes: its process and its port."""
+def receiver(folder: Path, rules: str | None = None) -> Iterator[tuple[int, int]]:
+    """A Prometheus that takes remote writes: its process and its port. `rules` are files, judged each second."""
     port = ports(("prometheus",))["prometheus"]
     folder.mkdir()
-    (folder / "prometheus.yml").write_text("global: {}\n")
+    files = "" if rules is None else f"rule_files: [{rules}]\n"
+    (folder / "prometheus.yml").write_text(f"global: {{evaluation_interval: 1s}}\n{files}")
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
                "--web.enable-remote-write-receiver", f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

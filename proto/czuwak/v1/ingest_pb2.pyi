@@ -585,6 +585,7 @@ class Welcome(_message.Message):
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
     MAX_SERIES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    RECONNECT_MAX_MS_FIELD_NUMBER: _builtins.int
     protocol: _builtins.int
     session_gen: _builtins.int
     server_wall_ns: _builtins.int
@@ -598,6 +599,10 @@ class Welcome(_message.Message):
     """How many unacknowledged replay batches may be under way."""
     max_batch_bytes: _builtins.int
     max_series: _builtins.int
+    reconnect_max_ms: _builtins.int
+    """If the stream ends without a GoAway and the first try to reconnect fails: the next one comes within so long. All
+    agents of a collector that dies are cut at once, and it can take them up only so fast. 0: as the agent likes.
+    """
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What this collector understands beyond the protocol's core; an agent uses no other extension."""
@@ -616,10 +621,11 @@ class Welcome(_message.Message):
         max_batch_bytes: _builtins.int = ...,
         max_series: _builtins.int = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
+        reconnect_max_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "heartbeat_seconds", b"heartbeat_seconds", "interval_seconds", b"interval_seconds", "max_batch_bytes", b"max_batch_bytes", "max_series", b"max_series", "protocol", b"protocol", "replay_credits", b"replay_credits", "resume_seq", b"resume_seq", "rewind_from_boottime_ns", b"rewind_from_boottime_ns", "server_wall_ns", b"server_wall_ns", "session_gen", b"session_gen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "heartbeat_seconds", b"heartbeat_seconds", "interval_seconds", b"interval_seconds", "max_batch_bytes", b"max_batch_bytes", "max_series", b"max_series", "protocol", b"protocol", "reconnect_max_ms", b"reconnect_max_ms", "replay_credits", b"replay_credits", "resume_seq", b"resume_seq", "rewind_from_boottime_ns", b"rewind_from_boottime_ns", "server_wall_ns", b"server_wall_ns", "session_gen", b"session_gen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

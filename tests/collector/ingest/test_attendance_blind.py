@@ -1,5 +1,6 @@
 import pytest
 
+from collector.ingest.stamp import Identity
 from collector.store.errors import StoreError
 from tests.collector.ingest.desk import Desk
 
@@ -65,6 +66,34 @@ def test_a_restart_forgets_planned_absences_not_and_makes_the_rest_unknown(desk:
     assert (again.state(away), again.state(here)) == ("away_planned", "unknown")
     assert again.house.host(here.agent_id).deadline == pytest.approx(again.at + 150.0)
     assert again.house.host(never).deadline is None
+
+
+def test_while_a_fleet_comes_back_nobody_is_missing(desk: Desk) -> None:
+    slow = [desk.join(f"srv{number}") for number in range(25)]
+    lost, due = desk.join("lost"), desk.join("due")
+    desk.attendance.goodbye(due.agent_id, "reboot", 20.0)
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+
+    def wait(seconds: float) -> None:
+        until = again.at + seconds
+        while again.at < until:
+            again.wait(1.0)
+            for identity in back:
+                again.attendance.live(identity.agent_id)
+
+    back: list[Identity] = []
+    for identity in slow:
+        wait(9.0)
+        assert {again.state(identity), again.state(lost), again.state(due)} == {"unknown", "away_planned"}
+        again.again(identity)
+        back.append(identity)
+    wait(98.0)
+    assert (again.state(lost), again.state(due)) == ("unknown", "away_planned")
+    wait(4.0)
+    assert (again.state(lost), again.state(due)) == ("away_unexplained", "away_unexplained")
+    assert {again.state(identity) for identity in slow} == {"online"}
 
 
 def test_a_pause_said_while_we_were_away_is_a_silence_after_the_grace_and_explained_at_the_return(desk: Desk) -> None:

@@ -27,8 +27,9 @@ def test_a_first_hello_is_welcomed_and_asked_for_the_last_half_hour(wire: Wire) 
     talk = Talk(begin(wire.identity, Terms(), NOW))
     hello = wire.hello(first=3, following=9, boottime=5000.0)
     assert talk.hear(said(hello)) == (OpenSession(hello),)
-    talk.hear(Opened(7))
+    talk.hear(Opened(7, 1.5))
     welcome = talk.sent()[0].welcome
+    assert welcome.reconnect_max_ms == 1500
     assert (welcome.protocol, welcome.session_gen, welcome.resume_seq) == (1, 7, 3)
     assert welcome.rewind_from_boottime_ns == 3200 * 10**9
     assert welcome.interval_seconds == 15.0
