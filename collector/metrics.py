@@ -1,5 +1,7 @@
 """The collector's own metrics in a registry of its own; made in the composition root, handed to who counts."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0)
@@ -41,6 +43,19 @@ class Metrics:
         self.database_up = Gauge("czuwak_collector_database_up", "1 while the database takes writes.", registry=r)
         self.database_errors = Counter("czuwak_collector_database_errors", "Failed transactions.", registry=r)
         self.rules_failing = Gauge("czuwak_collector_rules_failing", "Rules whose last evaluation failed.", registry=r)
+        self.group_seconds = Gauge(
+            "czuwak_collector_rule_group_last_duration_seconds",
+            "The group's last evaluation.",
+            ["file", "group"],
+            registry=r,
+        )
+        self.group_missed = Gauge(
+            "czuwak_collector_rule_group_missed_evaluations",
+            "Evaluations of the group left out so far, for others took too long.",
+            ["file", "group"],
+            registry=r,
+        )
+        self._groups: frozenset[tuple[str, str]] = frozenset()
         self.alerts = Gauge("czuwak_collector_alerts", "Alerts held, by state.", ["state"], registry=r)
         self.inbox = Gauge("czuwak_collector_inbox_depth", "Work waiting for the engine.", registry=r)
         self.waiting = Gauge("czuwak_collector_unacked_batches", "Batches waiting for a commit.", registry=r)
@@ -55,6 +70,16 @@ class Metrics:
             ["certificate"],
             registry=r,
         )
+
+    def judged(self, groups: Mapping[tuple[str, str], tuple[float, int]]) -> None:
+        """By file and group: seconds of its last evaluation, and how many were left out. Those not named are gone."""
+        for name in self._groups - groups.keys():
+            self.group_seconds.remove(*name)
+            self.group_missed.remove(*name)
+        self._groups = frozenset(groups)
+        for name, (seconds, missed) in groups.items():
+            self.group_seconds.labels(*name).set(seconds)
+            self.group_missed.labels(*name).set(missed)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -407,7 +407,9 @@ class Engine(threading.Thread):
         m.head_series.set(stats.series)
         m.head_samples.set(stats.samples)
         m.head_bytes.set(stats.bytes)
-        rules = [rule for group in self._schedule.report() for rule in group.rules]
+        groups = self._schedule.report()
+        m.judged({(group.file, group.name): (group.last_duration, group.missed) for group in groups})
+        rules = [rule for group in groups for rule in group.rules]
         m.rules_failing.set(sum(rule.health == "err" for rule in rules))
         for name in ("pending", "firing", "unknown"):
             m.alerts.labels(name).set(sum(getattr(rule, name) for rule in rules))

@@ -141,6 +141,12 @@ def test_while_the_database_is_away_nothing_is_acked_and_nothing_lost(
     assert b"czuwak_collector_database_up 1.0" in room.metrics.text()
 
 
+def test_evaluations_that_were_left_out_are_counted_for_each_group(room: Room) -> None:
+    for seconds in (0.0, 1.0, 5.0, 1.0):
+        room.turn(seconds)
+    assert b'czuwak_collector_rule_group_missed_evaluations{file="r.yml",group="g"} 4.0' in room.metrics.text()
+
+
 def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:
     away = [True, False]
 
