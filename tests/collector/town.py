@@ -125,6 +125,13 @@ class Town:
     def site(self, name: str, rules: str = RULES, at: float = 1000.0) -> Site:
         return Site(self.store, name, rules, at)
 
+    def reopen(self, host: str) -> None:
+        """A new session of the host at whoever holds it, which nobody there has drawn conclusions from."""
+        with self.store.write() as conn:
+            _, holder = hosts.fence(conn, [host])[host]
+            if holder is not None:
+                opened(conn, host, holder)
+
     def silence(self, site: Site) -> None:
         """A collector has not been seen for too long, by the database's clock."""
         with self.store.write() as conn:
