@@ -209,9 +209,6 @@ class Attendance:
             self._members[identity.agent_id] = member
         member.identity, member.gen, member.connected, member.ours = identity, gen, True, True
         member.seen, member.slept = self._now(), slept
-        if member.excused:
-            member.excused = False
-            self._returning.came(member.seen)
         if arrival.late:
             self._due.late[identity.agent_id] = (arrival.account.reason, self._now() + _LATE)
         if arrival.account.cause is Cause.CRASH:
@@ -227,6 +224,7 @@ class Attendance:
             if member is None or member.gen < host.session_gen:
                 self._members[host.id] = member = self._member(host)
                 self._excuse(host.id, member)
+                self._returning.began()
                 self._want_crashes = True
 
     def lost(self, gone: Mapping[str, int]) -> None:
@@ -242,6 +240,9 @@ class Attendance:
         if member is not None:
             self._due.touched[host] = member.gen
             member.seen = self._now()
+            if member.excused:  # only now: a stream may end before it tells anything
+                member.excused = False
+                self._returning.came(member.seen)
             if member.standing.presence is not Presence.ONLINE or member.standing.deadline is not None:
                 self._step(member, LiveBatch())
 
@@ -314,7 +315,7 @@ class Attendance:
                 if host not in won:  # the row says something else: written again, unless we are fenced
                     self._due.standings[host] = (gen, before)
                 else:
-                    member.standing = won[host]
+                    member.standing, member.excused = won[host], False
                     self._tell(host, member)
                     if member.standing.presence in _TOLD:
                         member.told = member.standing.presence.value  # its line came with the claim
@@ -448,13 +449,14 @@ class Attendance:
             self._describe(host, member.identity.shared(), {named(name): value})
 
     def _excuse_the_silent(self) -> None:
+        self._returning.began()
         for host, member in self._members.items():
             self._excuse(host, member)
 
     def _excuse(self, host: str, member: Member) -> None:
         if member.ours and not member.connected and member.told != "never_seen":
-            member.excused = True
             self._step(member, CollectorStarted())
+            member.excused = member.standing.deadline is not None
         self._tell(host, member)
 
     def _hear_of(self, row: hosts.Host) -> None:

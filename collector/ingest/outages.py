@@ -130,7 +130,7 @@ class Outages:
         waits = standing.presence is Presence.UNKNOWN and standing.reason not in OUTAGES
         seen = member.seen
         if standing.reason == RESTARTED:  # until the grace is over it was our silence
-            seen = max(seen, standing.since + self._policy.grace, self._returning)
+            seen = max(seen, standing.since + self._policy.grace, self._returning if member.ours else 0.0)
         return waits and member.told != "never_seen" and at - seen >= self._policy.quiet
 
     def _of(self, member: Member, new: Iterable[Scope]) -> Scope | None:

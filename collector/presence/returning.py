@@ -15,6 +15,11 @@ class Returning:
         self._came: deque[float] = deque()
         self._back = 0
 
+    def began(self) -> None:
+        """We have lost sight of some: from now on they come back."""
+        self._came.clear()
+        self._back = 0
+
     def came(self, at: float) -> None:
         """One that we had lost sight of is back."""
         self._came.append(at)

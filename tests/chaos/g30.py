@@ -142,8 +142,9 @@ async def _run(site: Plant, everybody: list[Speaker], revoked: int, cloned: int,
     renewed = 0
     failed: list[str] = []
     while time.monotonic() < until:
+        soon = time.monotonic() + LIFE / 4
         for speaker in everybody[:cloned] + everybody[cloned + revoked :]:
-            why = await _renewed(speaker, time.monotonic() + LIFE / 4)
+            why = await _renewed(speaker, soon)
             renewed, failed = renewed + (not why), [*failed, why] if why else failed
         await asyncio.sleep(LIFE / 4)
     over.set()

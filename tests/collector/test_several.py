@@ -58,12 +58,13 @@ class World:
     def __init__(self, store: Store) -> None:
         self.town = Town(store)
         self.at = 1000.0
+        self.left: set[int] = set()  # who has told its end looks no more
         self.sites = [self.town.site(name, QUICK) for name in NAMES]
         for host in HOSTS:  # both begin at the first one, about to fire
             self.do("connect", 0, host, high=False)
             self.do("sample", 0, host, high=True)
 
-    def do(self, what: str, number: int, host: str, high: bool) -> None:  # noqa: C901 - one case for each step
+    def do(self, what: str, number: int, host: str, high: bool) -> None:  # noqa: C901, PLR0912 - one case for each step
         self.at += 4.0
         site = self.sites[number]
         match what:
@@ -84,14 +85,16 @@ class World:
             case "run":
                 site.run(self.at)
             case "look":
-                with suppress(StoreError):  # who has told its end looks no more
+                if number not in self.left:
                     site.look(self.at)
             case "leave":  # its hosts are free, what it still does is too late
                 site.custody.leave()
+                self.left.add(number)
             case "freeze":
                 self.town.silence(site)
             case "restart":
                 self.sites[number] = self.town.site(NAMES[number], QUICK, at=self.at)
+                self.left.discard(number)
 
     def unheard(self, site: Site, host: str, *, high: bool) -> None:
         commit, intake = site.commit, Intake(self.town.store)

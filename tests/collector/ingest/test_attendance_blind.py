@@ -1,6 +1,8 @@
 import pytest
 
+from collector.ingest.member import Claim
 from collector.ingest.stamp import Identity
+from collector.presence.states import DeadlinePassed
 from collector.store.errors import StoreError
 from tests.collector.ingest.desk import Desk
 
@@ -94,6 +96,51 @@ def test_while_a_fleet_comes_back_nobody_is_missing(desk: Desk) -> None:
     wait(4.0)
     assert (again.state(lost), again.state(due)) == ("away_unexplained", "away_unexplained")
     assert {again.state(identity) for identity in slow} == {"online"}
+
+
+def test_who_had_said_good_night_is_no_fleet_that_comes_back(desk: Desk) -> None:
+    asleep = [desk.join(f"pc{number}", class_="workstation") for number in range(20)]
+    for identity in asleep:
+        desk.attendance.goodbye(identity.agent_id, "shutdown", 0.0)
+    lost = desk.join("lost")
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+    for identity in asleep[:18]:
+        again.wait(8.0)
+        again.again(identity)
+    assert again.state(lost) == "unknown"
+    again.wait(8.0)
+    assert again.state(lost) == "away_unexplained"
+
+
+def test_whoever_was_judged_is_waited_for_no_more(desk: Desk) -> None:
+    judged, other = desk.join("judged"), desk.join("other")
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+    members = again.attendance._members
+    assert members[judged.agent_id].excused
+    claim = Claim(DeadlinePassed(), ((judged.agent_id, 1, members[judged.agent_id].standing),))
+    again.attendance.settle(again.attendance.claim((claim,)), (claim,))
+    assert (members[judged.agent_id].excused, members[other.agent_id].excused) == (False, True)
+
+
+def test_a_welcome_alone_is_no_return(desk: Desk) -> None:
+    slow = [desk.join(f"srv{number}") for number in range(25)]
+    cut = desk.join("cut")
+    desk.settle()
+    again = Desk(desk.house)
+    again.attendance.load()
+    again.wait(5.0)
+    gen = again.again(cut, live=False)
+    again.attendance.ended(cut.agent_id, gen)
+    for number, identity in enumerate(slow):
+        again.wait(8.0)
+        again.again(identity)
+        for back in slow[:number]:
+            again.attendance.live(back.agent_id)
+        assert again.state(cut) != "away_unexplained"
 
 
 def test_a_pause_said_while_we_were_away_is_a_silence_after_the_grace_and_explained_at_the_return(desk: Desk) -> None:

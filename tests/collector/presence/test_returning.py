@@ -24,6 +24,19 @@ def test_a_fleet_returns_while_some_of_it_come(came: list[float], looks: list[fl
     assert returning.until == until
 
 
+def test_those_of_an_earlier_return_do_not_count() -> None:
+    returning = Returning()
+    for _ in range(500):
+        returning.came(1.0)
+    returning.look(2.0)
+    returning.began()
+    returning.look(5.0)
+    assert returning.until == 2.0
+    returning.came(30.0)
+    returning.look(31.0)
+    assert returning.until == 31.0
+
+
 def test_a_step_of_the_clock_moves_what_was_seen() -> None:
     returning = Returning()
     returning.came(1.0)
