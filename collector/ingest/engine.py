@@ -181,19 +181,26 @@ class Engine(threading.Thread):
         if self._snapshot is not None:
             self._guarded("restore", partial(self._snapshot.restore, self._head, self._now(), self._fit))
         while not self._stopping.is_set():
-            due = 0.0 if self._hindsight.busy else min(self._due(), self._times.upkeep)
-            self._drain(max(0.0, due - self._clock()))
+            wake = 0.0 if self._hindsight.busy else min(self._due(), self._times.upkeep)
+            self._drain(max(0.0, wake - self._clock()))
             self._turn()
-        self._drain(0.0)
+        self._work_off(self._clock() + self._tick)
         self._evaluate(self._now())
         if self._snapshot is not None:
             self._guarded("snapshot", partial(self._snapshot.finish, self._head, self._now()))
 
     def _drain(self, patience: float) -> None:
-        """Works off the inbox, waiting at most `patience` seconds before; never longer than one tick in all."""
+        """Works off the inbox, waiting at most `patience` seconds before; then until the rules are due.
+
+        A quarter of a tick at least, so that a full inbox is worked off whatever judging takes, and one at most:
+        after a stall a longer round would leave an evaluation out.
+        """
         if patience > 0:
             self._inbox.wait(min(patience, UPKEEP))
-        until = self._clock() + self._tick
+        begin = self._clock()
+        self._work_off(min(begin + self._tick, max(begin + self._tick / 4, self._due())))
+
+    def _work_off(self, until: float) -> None:
         while (work := self._inbox.take()) is not None:
             self._guarded("inbox", work)
             if self._clock() >= until:

@@ -147,6 +147,19 @@ def test_evaluations_that_were_left_out_are_counted_for_each_group(room: Room) -
     assert b'czuwak_collector_rule_group_missed_evaluations{file="r.yml",group="g"} 4.0' in room.metrics.text()
 
 
+@pytest.mark.parametrize(
+    ("begin", "judged"), [(-8.0, -7.0), (-0.5, 0.0), (0.0, 0.25), (0.5, 0.75), (0.7, 0.95)], ids=str
+)
+def test_a_full_inbox_keeps_no_evaluation_waiting_until_it_is_left_out(room: Room, begin: float, judged: float) -> None:
+    room.turn()
+    due = room.engine._due()
+    room.clock.at = due + begin
+    for _ in range(100):
+        room.engine.call(lambda _head, _schedule, _at: setattr(room.clock, "at", room.clock.at + 0.125), urgent=False)
+    room.engine._drain(0.0)
+    assert room.clock.at == pytest.approx(due + judged, abs=1e-6)
+
+
 def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:
     away = [True, False]
 
