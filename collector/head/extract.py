@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from collector.head.errors import HeadError
 from collector.head.frame import Frame
-from collector.head.selection import Floats, Indices, Part, Place, Plane, Selection, after, slices
+from collector.head.place import Floats, Indices, Part, Place, Plane, after
+from collector.head.selection import Selection
 from collector.head.slab import Slab
 from collector.head.symbols import Symbols
+from collector.head.windows import slices
 
 _ARRAYS = 6  # of a piece
 

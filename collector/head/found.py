@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from collector.head.frame import Frame
 from collector.head.matcher import Matcher
-from collector.head.selection import Place
+from collector.head.place import Place
 
 _KEPT = 1024
 

@@ -19,8 +19,9 @@ from collector.head.history import History, Piece, common
 from collector.head.host import Host, Schema, split
 from collector.head.matcher import Match, Matcher
 from collector.head.memory import Block, Memory, push_each
+from collector.head.place import Part, Place
 from collector.head.record import Record
-from collector.head.selection import Part, Place, Selection
+from collector.head.selection import Selection
 from collector.head.series import SeriesTable
 from collector.head.slab import STALE, run
 from collector.labels import Labels

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.head.demand import ALL, CHART_SECONDS, CHART_STEP, KINDS, LENGTHS, NEWEST, THIN, first_of, slots_of
-from collector.head.selection import Part, Plane
+from collector.head.place import Part, Plane
 from collector.head.slab import Run, Slab, listed, run
 
 _KEPT_OF_NEWEST = 2

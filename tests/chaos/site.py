@@ -158,9 +158,15 @@ class Site(Plant):
             return 0
 
     def missed(self) -> int:
-        """Evaluations that came too late, of all rules."""
-        answer = self._ask(lambda stub: stub.ListRules(query_pb2.ListRulesRequest(), timeout=20))
-        return sum(int(group.missed) for group in answer.groups)
+        """Evaluations that came too late, of all rules; asked again while a herd leaves no time for an answer."""
+        return until("the rules are told", self._missed, 60.0)[0]
+
+    def _missed(self) -> tuple[int] | None:
+        try:
+            answer = self._ask(lambda stub: stub.ListRules(query_pb2.ListRulesRequest(), timeout=20))
+        except grpc.RpcError:
+            return None
+        return (sum(int(group.missed) for group in answer.groups),)
 
     def tickets_by_rule(self) -> dict[str, int]:
         """How many tickets each rule has, whatever their state."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from collector.head import STALE, Head, Match, Matcher, Want, Windows, selection
+from collector.head import STALE, Head, Match, Matcher, Want, Windows, windows
 from collector.labels import Labels
 from collector.promql import evaluate, plan
 
@@ -49,7 +49,7 @@ def check(pieces: Pieces, whole: Windows) -> None:
 
 @pytest.mark.parametrize("often", [(), (1, 8)])
 def test_pieces_of_windows_are_the_windows(monkeypatch: pytest.MonkeyPatch, often: tuple[int, ...]) -> None:
-    monkeypatch.setattr(selection, "_TOGETHER", 60)
+    monkeypatch.setattr(windows, "_TOGETHER", 60)
     found = filled(often=often).select(SENT, 130.0, END)
     assert len(found.place.fine) == (2 if often else 1)  # slabs
     whole, pieces = found.windows(), list(found.relative())
@@ -60,10 +60,10 @@ def test_pieces_of_windows_are_the_windows(monkeypatch: pytest.MonkeyPatch, ofte
 def test_hosts_whose_oldest_samples_are_in_their_charts_are_the_only_ones_put_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(selection, "_TOGETHER", 60)
+    monkeypatch.setattr(windows, "_TOGETHER", 60)
     found = filled(often=(1, 8), wanted=("sent_total",)).select(SENT, 130.0, END)
     whole, pieces = found.windows(), list(found.relative())
-    assert np.arange(10)[pieces[-1][0]].tolist() == [1, 8]
+    assert [np.arange(10)[rows].tolist() for rows, _ in pieces[-2:]] == [[1], [8]]
     check(pieces, whole)
 
 
@@ -74,7 +74,7 @@ def test_a_window_in_pieces_gives_the_same_answer(
 ) -> None:
     asked = plan(f"{function}(sent_total[5m]) / {function}(lost_total[5m])")
     whole = evaluate(asked, filled(often=often).select, END).vector
-    monkeypatch.setattr(selection, "_TOGETHER", 60)
+    monkeypatch.setattr(windows, "_TOGETHER", 60)
     pieces = evaluate(asked, filled(often=often).select, END).vector
     assert len(whole) == 10
     assert pieces.labels == whole.labels
@@ -82,7 +82,7 @@ def test_a_window_in_pieces_gives_the_same_answer(
 
 
 def test_what_one_piece_of_a_window_shows_is_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "_TOGETHER", 1)
+    monkeypatch.setattr(windows, "_TOGETHER", 1)
     head = Head()
     for host, at in (("h0", END), ("h1", 100.0)):
         head.register(host, b"s", [Labels.of(__name__="sent_total", instance=host)])

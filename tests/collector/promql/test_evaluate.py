@@ -204,7 +204,7 @@ def test_the_deepest_allowed_expression_is_evaluated(text: str) -> None:
 
 def test_too_much_at_once_is_an_error_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {Labels.of(__name__="x", host=host): [(float(at), 1.0) for at in range(500, 600)] for host in "abc"}
-    monkeypatch.setattr("collector.head.selection._MAX_SAMPLES", 250)
+    monkeypatch.setattr("collector.head.windows._MAX_SAMPLES", 250)
     with pytest.raises(EvaluationError, match="100 samples by 3 series is too much"):
         answer(data, "rate(x[5m])")
     monkeypatch.setattr("collector.head.series._MAX_CELLS", 5)
