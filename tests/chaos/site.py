@@ -159,7 +159,8 @@ class Site(Plant):
 
     def missed(self) -> int:
         """Evaluations that came too late, of all rules; asked again while a herd leaves no time for an answer."""
-        return until("the rules are told", self._missed, 60.0)[0]
+        found: tuple[int] = until("the rules are told", self._missed, 60.0)
+        return found[0]
 
     def _missed(self) -> tuple[int] | None:
         try:
