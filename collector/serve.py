@@ -124,7 +124,6 @@ def run_ingest(config: Config) -> int:
     from collector.ingest.gathering import Loop  # noqa: PLC0415 - as above
 
     raise_file_limit()
-    take_turns()
     opened(config).close()
     settings = process.IngestSettings(
         listen=config.ingest.listen,
@@ -161,15 +160,6 @@ def spare_garbage_collection() -> None:
     """Walk less often through what lives as long as the process: batches come and go and leave hardly a cycle."""
     gc.freeze()  # modules, rules, hosts: what is there when agents are served
     gc.set_threshold(10_000, 10, 100)  # a collection of the young stops every thread: often and short
-
-
-def take_turns() -> None:
-    """Let a thread that waits for the interpreter have it after 0.1 ms instead of 5.
-
-    numpy gives it away at each of the ten thousand steps in which the rules are judged over a large fleet: beside a
-    busy thread of streams that was seconds of waiting for tenths of a second of work.
-    """
-    sys.setswitchinterval(1e-4)
 
 
 def raise_file_limit() -> None:

@@ -20,9 +20,9 @@ import cramjam
 import numpy as np
 from numpy.typing import NDArray
 
-from collector import serve
 from collector.head import Head
 from collector.ingest.demand import wants
+from collector.ingest.engine import prompt
 from collector.labels import Labels
 from collector.promql import evaluate, plan
 from collector.rules.load import load_text
@@ -149,9 +149,9 @@ def strained(hosts: int) -> dict[str, float]:
     judged(HISTORY)
     alone, done = judged(7), threading.Event()
     busy = threading.Thread(target=lambda: all(not done.is_set() for _ in iter(int, 1)))
-    serve.take_turns()
     busy.start()
-    beside = judged(3)
+    with prompt():
+        beside = judged(3)
     done.set()
     busy.join()
     longer = load_text(RULES.replace("[5m]", "[10m]"), "five.yml")

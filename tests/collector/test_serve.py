@@ -237,13 +237,3 @@ def test_ingest_may_open_as_many_files_as_the_machine_allows() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
-
-
-def test_threads_of_ingest_wait_for_the_interpreter_a_tenth_of_a_millisecond() -> None:
-    """In a process of its own: the interval is the process'."""
-    script = (
-        "import sys; from collector import serve;"
-        "serve.opened = lambda _: sys.exit(f'{sys.getswitchinterval():.6f}'); serve.run_ingest(None)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stderr == "0.000100\n"

@@ -1,5 +1,6 @@
 import math
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -158,6 +159,17 @@ def test_a_full_inbox_keeps_no_evaluation_waiting_until_it_is_left_out(room: Roo
         room.engine.call(lambda _head, _schedule, _at: setattr(room.clock, "at", room.clock.at + 0.125), urgent=False)
     room.engine._drain(0.0)
     assert room.clock.at == pytest.approx(due + judged, abs=1e-6)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_only_while_rules_are_judged_threads_wait_shortly_for_each_other(room: Room, *, down: bool) -> None:
+    room.down, before = down, sys.getswitchinterval()
+    seen: list[float] = []
+    room.engine._recall = lambda _schedule, _at: seen.append(sys.getswitchinterval())
+    room.send(1, 95.0)
+    room.turn()
+    assert seen == [pytest.approx(1e-4)]
+    assert sys.getswitchinterval() == before > 1e-3
 
 
 def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:
