@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ def main() -> int:
         print(f"unknown figure {unknown[0]!r}; there are {', '.join(names())}", file=sys.stderr)
         return 2
     os.environ.setdefault("CZUWAK_LOG", "WARNING")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what the figure has begun ends with it
     share = 60 * (args.budget / len(chosen) if args.budget else SHARE)
     rows = []
     for name, sizes in chosen:
