@@ -10,7 +10,12 @@ from collector.ingest.turns import Turns
 def test_who_gives_way_waits_until_rules_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.ingest.turns._LONGEST", 60.0)
     turns, served = Turns(), threading.Event()
-    other = threading.Thread(target=lambda: (turns.give_way(), served.set()))
+
+    def serve() -> None:
+        turns.give_way()
+        served.set()
+
+    other = threading.Thread(target=serve)
     with turns.first():
         other.start()
         assert not served.wait(0.2)
