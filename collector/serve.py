@@ -122,7 +122,6 @@ def run_ingest(config: Config) -> int:
     poll_in_one_thread(os.environ)  # before gRPC is loaded
     from collector.ingest import process  # noqa: PLC0415 - the web process never loads gRPC servers and numpy
     from collector.ingest.gathering import Loop  # noqa: PLC0415 - as above
-    from collector.ingest.turns import Turns  # noqa: PLC0415 - as above
 
     raise_file_limit()
     opened(config).close()
@@ -144,15 +143,13 @@ def run_ingest(config: Config) -> int:
         evaluation_interval=config.rules.evaluation_interval,
         unknown_after=config.rules.unknown_after,
     )
-    turns = Turns()
-    with asyncio.Runner(loop_factory=lambda: Loop(turns.give_way)) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(
             process.serve(
                 settings,
                 load_rules=lambda: load_rules(config),
                 policy=policy(config),
                 ready=lambda _: spare_garbage_collection(),
-                turns=turns,
             )
         )
     gc.freeze()  # the interpreter would look for cycles among a whole fleet's objects before it ends

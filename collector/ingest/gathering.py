@@ -22,16 +22,13 @@ class Gathering(selectors.DefaultSelector):
         pause: float = PAUSE,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._give_way = give_way
         self._pause, self._now, self._sleep = pause, now, sleep
         self._woken = -pause
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; when it had to be waited for, also what became ready in the pause."""
-        self._give_way()
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
@@ -50,12 +47,10 @@ class Loop(asyncio.SelectorEventLoop):
 
     gRPC writes a byte for each event; a wake-up reads one byte and serves all events there are. What it left unread
     would wake the loop again and again for nothing.
-
-    `give_way` is called before each round, and may wait for what is more urgent.
     """
 
-    def __init__(self, give_way: Callable[[], None] = lambda: None) -> None:
-        super().__init__(Gathering(give_way=give_way))
+    def __init__(self) -> None:
+        super().__init__(Gathering())
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
         """As asyncio's; of gRPC's own wake-ups all but the last byte are read before it reads that one."""

@@ -31,7 +31,6 @@ from collector.ingest.events import Terms
 from collector.ingest.pacing import PERIOD
 from collector.ingest.presented import Presented
 from collector.ingest.snapshot import Snapshot
-from collector.ingest.turns import Turns
 from collector.intake import Intake
 from collector.labels import Labels
 from collector.metrics import Metrics
@@ -129,15 +128,11 @@ async def serve(
     load_rules: LoadRules,
     policy: DeskPolicy,
     ready: Callable[[Bound], None] | None = None,
-    turns: Turns | None = None,
 ) -> None:
-    """Runs until SIGTERM or SIGINT; SIGHUP reads the rules again. Raises before it serves what `running` raises.
-
-    `turns` is by what the event loop gives way while rules are judged.
-    """
+    """Runs until SIGTERM or SIGINT; SIGHUP reads the rules again. Raises before it serves what `running` raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with running(settings, load_rules=load_rules, policy=policy, turns=turns) as ingest:
+    async with running(settings, load_rules=load_rules, policy=policy) as ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, ingest.reload)
@@ -152,9 +147,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(
-    settings: IngestSettings, *, load_rules: LoadRules, policy: DeskPolicy, turns: Turns | None = None
-) -> AsyncIterator[Ingest]:
+async def running(settings: IngestSettings, *, load_rules: LoadRules, policy: DeskPolicy) -> AsyncIterator[Ingest]:
     """The whole process while the block runs. Raises CaError, ListenError, StoreError, RuleFileError."""
     groups = tuple(load_rules())
     authority = ca.load(
@@ -173,7 +166,7 @@ async def running(
         intake = Intake(store, policy)
         stack.callback(_leave, custody)
         engine = make_engine(
-            settings, groups, intake, now, metrics, custody, seen, partial(_write_missed, store, custody), turns
+            settings, groups, intake, now, metrics, custody, seen, partial(_write_missed, store, custody)
         )
         presence = PresencePolicy(
             silence=settings.offline_after,
@@ -229,7 +222,6 @@ def make_engine(
     custody: Custody,
     seen: Sighting,
     missed: Callable[[Sequence[Missed]], None],
-    turns: Turns | None,
 ) -> Engine:
     """The engine with the alerts that are ours to judge from the start, so that `for` goes on where it was."""
     alerts = custody.started(seen)
@@ -256,7 +248,6 @@ def make_engine(
         snapshot=Snapshot(settings.snapshot) if settings.snapshot is not None else None,
         groups=groups,
         missed=missed,
-        turns=turns,
     )
 
 

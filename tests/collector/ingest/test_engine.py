@@ -1,5 +1,6 @@
 import math
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from collector.alerts.alert import Alert, AlertChanges, EventKind
-from collector.head import Head, Matcher, Selection
+from collector.head import Head
 from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
 from collector.ingest.engine import Engine
@@ -160,28 +161,15 @@ def test_a_full_inbox_keeps_no_evaluation_waiting_until_it_is_left_out(room: Roo
     assert room.clock.at == pytest.approx(due + judged, abs=1e-6)
 
 
-def test_others_give_way_while_rules_are_judged_but_not_to_a_database(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = Room(wire)
-    free, seen = room.engine._turns._free, list[tuple[str, bool]]()
-    select, commit = room.engine._head.select, room.engine._commit_changes
-
-    def selecting(matchers: Sequence[Matcher], start: float, end: float) -> Selection:
-        seen.append(("select", free.is_set()))
-        return select(matchers, start, end)
-
-    def committing(changes: AlertChanges, at: float) -> Sequence[Alert]:
-        seen.append(("commit", free.is_set()))
-        return commit(changes, at)
-
-    monkeypatch.setattr(room.engine._head, "select", selecting)
-    room.engine._commit_changes = committing
-    for room.down in (False, True):
-        room.send(1, 95.0)
-        room.turn(1.0)
-        assert free.is_set()
-    assert set(seen) == {("select", False), ("commit", True)}
+@pytest.mark.parametrize("down", [False, True])
+def test_only_while_rules_are_judged_threads_wait_shortly_for_each_other(room: Room, *, down: bool) -> None:
+    room.down, before = down, sys.getswitchinterval()
+    seen: list[float] = []
+    room.engine._recall = lambda _schedule, _at: seen.append(sys.getswitchinterval())
+    room.send(1, 95.0)
+    room.turn()
+    assert seen == [pytest.approx(1e-4)]
+    assert sys.getswitchinterval() == before > 1e-3
 
 
 def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:

@@ -47,7 +47,6 @@ class Told(Gathering, World):
         World.__init__(self)
         self._pause, self._now, self._sleep = PAUSE, lambda: self.at, self.pause
         self._woken = self.at - PAUSE
-        self._give_way = lambda: None
 
     def taken(self, timeout: float | None) -> set[object]:
         """The sockets it finds ready, read empty."""
