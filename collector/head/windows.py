@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.head.errors import HeadError
-from collector.head.place import Floats, Indices, Part, Plane, Rows, after
+from collector.head.place import Floats, Indices, Mask, Part, Plane, Rows, after
 from collector.head.slab import stale
 
 T = TypeVar("T")
 _MAX_SAMPLES = 50_000_000  # of one window, 400 MB: Prometheus' own limit of samples per query
+_FEW = 4  # markers of a host in one window
 _TOGETHER = 100_000  # samples gone through at once: they stay in the processor's cache
 
 
@@ -91,20 +92,42 @@ def refuse_wide(slots: Slots, size: int) -> None:
 
 def windows_of(part: Part, slots: Slots) -> Windows:
     """The samples in these slots."""
+    return _closed(_open(part, slots))
+
+
+def _open(part: Part, slots: Slots) -> Windows:
+    """The same with the markers among them."""
     width = slots.times.shape[1]
     if width == 0:
         return _nothing(len(part.base))
     values = slices(part.plane.slab.values, part.base + slots.low[part.block_of], width)
     every = slots.counts[part.block_of]
     _pad(values, every)
-    return _closed(Windows(values, every, slots.times, slots.counts, part.block_of, slots.memo))
+    return Windows(values, every, slots.times, slots.counts, part.block_of, slots.memo)
 
 
 def pieces(part: Part, slots: Slots) -> Iterator[tuple[Rows, Windows]]:
-    """The same, some series at a time, with their places in the selection."""
+    """The same as `windows_of`, some series at a time, with their places in the selection.
+
+    Series with a marker are by themselves, and those that end with one: markers of a few make nobody else slow.
+    """
     for rows in _runs(len(part.base), slots.times.shape[1]):
-        some = Part(part.plane, None, part.block_of[rows], part.base[rows])
-        yield rows if part.series is None else part.series[rows], windows_of(some, slots)
+        found = _open(Part(part.plane, None, part.block_of[rows], part.base[rows]), slots)
+        gaps = stale(found.values)
+        if not gaps.any():
+            yield rows if part.series is None else part.series[rows], found
+            continue
+        kind = gaps.any(axis=1) + 1 * gaps[:, -1]
+        for mine in (np.flatnonzero(kind == each) for each in np.flatnonzero(np.bincount(kind))):
+            places = rows.start + mine
+            yield places if part.series is None else part.series[places], _closed(_some(found, mine))
+
+
+def _some(windows: Windows, rows: Indices) -> Windows:
+    if len(rows) == len(windows.counts):
+        return windows
+    of = rows if windows.time_of is None else windows.time_of[rows]
+    return Windows(windows.values[rows], windows.counts[rows], windows.time_rows, windows.time_counts, of, windows.memo)
 
 
 def spliced(chart: Part, of_chart: Slots, fine: Part, of_fine: Slots) -> Iterator[tuple[Rows, Windows]]:
@@ -189,12 +212,31 @@ def _closed(windows: Windows) -> Windows:
     gaps = stale(windows.values)
     if not gaps.any():
         return windows
+    if windows.time_of is not None and not gaps[:, -1].any():
+        used, one, of = np.unique(windows.time_of, return_index=True, return_inverse=True)
+        shared = gaps[one]
+        if bool((gaps == shared[of]).all()) and int(shared.sum(axis=1).max()) <= _FEW:
+            return _shifted(windows, shared, used, of)
     real = windows.valid & ~gaps
     counts = real.sum(axis=1)
-    order = np.argsort(~real, axis=1, kind="stable")
-    columns = np.minimum(np.arange(real.shape[1]), np.maximum(counts - 1, 0)[:, None])
-    order = np.take_along_axis(order, columns, axis=1)
-    some = (counts > 0)[:, None]
-    values = np.where(some, np.take_along_axis(windows.values, order, axis=1), 0.0)
-    times = np.where(some, np.take_along_axis(windows.times, order, axis=1), 0.0)
+    left = np.arange(real.shape[1]) < counts[:, None]
+    values, times = np.zeros(real.shape), np.zeros(real.shape)
+    values[left], times[left] = windows.values[real], windows.times[real]
+    _pad(values, counts)
+    _pad(times, counts)
     return Windows(values, counts, times, counts, None)
+
+
+def _shifted(windows: Windows, gaps: Mask, used: Indices, of: Indices) -> Windows:
+    """The same where series that share their times share their gaps, as a host's do, and none is at the end.
+
+    Whatever is behind a gap moves one column to the left, as often as a row has gaps; all this changes `gaps`.
+    """
+    values, times = windows.values.copy(), windows.time_rows[used]
+    counts, columns = windows.time_counts[used] - gaps.sum(axis=1), np.arange(gaps.shape[1] - 1)
+    while gaps.any():
+        first = np.where(gaps.any(axis=1), gaps.argmax(axis=1), gaps.shape[1])
+        behind = columns >= first[:, None]
+        for rows, moved in ((values, behind[of]), (times, behind), (gaps, behind)):
+            np.copyto(rows[:, :-1], rows[:, 1:], where=moved)
+    return Windows(values, counts[of], times, counts, of)

@@ -52,7 +52,7 @@ def in_pieces(found: Selection) -> dict[int, Samples]:
 
 
 def fleet(hosts: list[tuple[int, int, int]], wanted: float, later: float) -> Head:
-    """Hosts that send every so many seconds, from a tick on, and say nothing at another; windows get longer midway."""
+    """Hosts that send every so many seconds from a tick on, and end twice; windows get longer midway."""
     head = Head()
     head.demand([want(name, wanted) for name in NAMES])
     for host, _ in enumerate(hosts):
@@ -64,6 +64,8 @@ def fleet(hosts: list[tuple[int, int, int]], wanted: float, later: float) -> Hea
             if second % step == 0 and second >= begin:
                 values = np.array([second, -second, STALE if second // step == quiet else host], np.float64)
                 head.append(f"{host}", b"s", float(second), None, values)
+                if second // step in (quiet + 2, quiet + 9):
+                    head.mark_stale(f"{host}", second + 0.5)
     return head
 
 
@@ -93,7 +95,7 @@ def test_windows_whole_and_in_pieces_are_what_the_slots_hold(
 
 
 def test_samples_of_the_charts_come_before_the_fine_ones() -> None:
-    head = fleet([(15, 1, 0), (15, 1, 0)], 60.0, 600.0)
+    head = fleet([(15, 1, 99), (15, 1, 99)], 60.0, 600.0)
     found = head.select((), 500.0, 1100.0)
     times = [555, 690, *range(795, 1100, 15)]
     assert next(rows(found.windows())) == [(at, at) for at in times]
