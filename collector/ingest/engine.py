@@ -38,7 +38,7 @@ UPKEEP = 1.0
 REFRESH = 15.0
 COMPACT = 60.0
 _BEFORE = 0.002
-_TURN = 1e-4  # seconds
+_TURN, _USUAL = 1e-4, sys.getswitchinterval()  # seconds
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -437,12 +437,11 @@ def prompt() -> Iterator[None]:
     numpy gives it away at each of the ten thousand steps of judging a large fleet, and beside a busy event loop each
     step would wait so long to go on. For good it would cost half of a processor: busy threads only taking turns.
     """
-    before = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(_USUAL)  # not what it was before: another engine of this process may be judging
 
 
 def _attempt(do: Callable[[], object]) -> Exception | None:

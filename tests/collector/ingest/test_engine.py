@@ -14,7 +14,7 @@ from collector.alerts.alert import Alert, AlertChanges, EventKind
 from collector.head import Head
 from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
-from collector.ingest.engine import Engine
+from collector.ingest.engine import Engine, prompt
 from collector.ingest.events import Append, Mark
 from collector.ingest.own import named
 from collector.ingest.snapshot import Snapshot
@@ -170,6 +170,15 @@ def test_only_while_rules_are_judged_threads_wait_shortly_for_each_other(room: R
     room.turn()
     assert seen == [pytest.approx(1e-4)]
     assert sys.getswitchinterval() == before > 1e-3
+
+
+def test_two_engines_of_one_process_leave_no_short_turns_behind() -> None:
+    usual, one, other = sys.getswitchinterval(), prompt(), prompt()
+    for step in (one.__enter__, other.__enter__):
+        step()
+    for one_ends in (one, other):
+        one_ends.__exit__(None, None, None)
+    assert sys.getswitchinterval() == usual > 1e-3
 
 
 def test_nothing_is_judged_before_it_is_known_what_stands(room: Room) -> None:
