@@ -78,7 +78,7 @@ class Selection:
 
         Series without any sample may be left out.
         """
-        yield from self._pieces(self._relative)
+        yield from self._pieces(lambda part: self._once(part.plane, "relative", lambda: self._relative(part)))
 
     def _before_end(self, times: Floats) -> Floats:
         return np.asarray(np.rint((times - self._end) * 1000.0) / 1000.0)

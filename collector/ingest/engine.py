@@ -38,7 +38,7 @@ UPKEEP = 1.0
 REFRESH = 15.0
 COMPACT = 60.0
 _BEFORE = 0.002
-_TURN, _USUAL = 1e-4, sys.getswitchinterval()  # seconds
+_SHORT, _USUAL = 1e-4, sys.getswitchinterval()  # seconds that a thread waits for the interpreter
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -252,7 +252,7 @@ class Engine(threading.Thread):
         self._times.last = at
         held, looked = self._state.waiting, self._state.looked
         self._state.waiting, self._state.looked = [], []
-        with self._metrics.evaluation.time(), prompt():
+        with self._metrics.evaluation.time():
             done = self._guarded("evaluation", partial(self._judge, at))
         if not done:
             self._state.waiting, self._state.looked = held[-MAX_WAITING:], looked[-MAX_WAITING:]
@@ -271,9 +271,14 @@ class Engine(threading.Thread):
                 self._commit(self._state.owed[0], at)
                 del self._state.owed[0]
             self._recall(self._schedule, at)
-            self._schedule.run(self._head.select, at, commit=self._commit, record=self._head.set)
+            with turns(_SHORT, after=_USUAL):
+                self._schedule.run(self._head.select, at, commit=self._commit_of_run, record=self._head.set)
         finally:
             self._settle(self._schedule)
+
+    def _commit_of_run(self, changes: AlertChanges, at: float) -> Sequence[Alert]:
+        with turns(_USUAL, after=_SHORT):
+            return self._commit(changes, at)
 
     def _commit(self, changes: AlertChanges, at: float) -> Sequence[Alert]:
         done = False
@@ -431,17 +436,17 @@ def retention_for(groups: Iterable[Group], least: float = 3600.0) -> float:
 
 
 @contextmanager
-def prompt() -> Iterator[None]:
-    """Let threads wait for the interpreter 0.1 ms instead of 5.
+def turns(seconds: float, *, after: float) -> Iterator[None]:
+    """Let threads wait for the interpreter so long, and `after` it so: not as before, for others may judge meanwhile.
 
     numpy gives it away at each of the ten thousand steps of judging a large fleet, and beside a busy event loop each
-    step would wait so long to go on. For good it would cost half of a processor: busy threads only taking turns.
+    step would wait 5 ms to go on. Short turns for good, or for a database, would cost half of a processor.
     """
-    sys.setswitchinterval(_TURN)
+    sys.setswitchinterval(seconds)
     try:
         yield
     finally:
-        sys.setswitchinterval(_USUAL)  # not what it was before: another engine of this process may be judging
+        sys.setswitchinterval(after)
 
 
 def _attempt(do: Callable[[], object]) -> Exception | None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from collector.head import Head
 from collector.ingest.demand import wants
-from collector.ingest.engine import prompt
+from collector.ingest.engine import turns
 from collector.labels import Labels
 from collector.promql import evaluate, plan
 from collector.rules.load import load_text
@@ -150,7 +150,7 @@ def strained(hosts: int) -> dict[str, float]:
     alone, done = judged(7), threading.Event()
     busy = threading.Thread(target=lambda: all(not done.is_set() for _ in iter(int, 1)))
     busy.start()
-    with prompt():
+    with turns(1e-4, after=5e-3):
         beside = judged(3)
     done.set()
     busy.join()

@@ -89,3 +89,11 @@ def test_what_one_piece_of_a_window_shows_is_not_absent(monkeypatch: pytest.Monk
         head.append(host, b"s", at, None, np.array([1.0]))
     assert len(evaluate(plan("absent_over_time(sent_total[1m])"), head.select, 440.0).vector) == 0
     assert len(evaluate(plan("absent_over_time(sent_total[1m])"), head.select, 540.0).vector) == 1
+
+
+def test_selections_of_the_same_hosts_share_what_follows_from_their_times() -> None:
+    head = filled()
+    lost = (Matcher("__name__", Match.EQUAL, "lost_total"),)
+    one, other = (next(head.select(asked, 130.0, END).relative())[1] for asked in (SENT, lost))
+    assert one.memo is other.memo
+    assert one.time_rows is other.time_rows

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from collector.alerts.alert import Alert, AlertChanges, EventKind
-from collector.head import Head
+from collector.head import Head, Matcher, Selection
 from collector.ingest.columns import columns_of
 from collector.ingest.demand import wants
-from collector.ingest.engine import Engine, prompt
+from collector.ingest.engine import Engine, turns
 from collector.ingest.events import Append, Mark
 from collector.ingest.own import named
 from collector.ingest.snapshot import Snapshot
@@ -161,23 +161,36 @@ def test_a_full_inbox_keeps_no_evaluation_waiting_until_it_is_left_out(room: Roo
     assert room.clock.at == pytest.approx(due + judged, abs=1e-6)
 
 
-@pytest.mark.parametrize("down", [False, True])
-def test_only_while_rules_are_judged_threads_wait_shortly_for_each_other(room: Room, *, down: bool) -> None:
-    room.down, before = down, sys.getswitchinterval()
-    seen: list[float] = []
-    room.engine._recall = lambda _schedule, _at: seen.append(sys.getswitchinterval())
-    room.send(1, 95.0)
-    room.turn()
-    assert seen == [pytest.approx(1e-4)]
-    assert sys.getswitchinterval() == before > 1e-3
+def test_only_while_rules_are_judged_threads_wait_shortly_for_each_other(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, seen = sys.getswitchinterval(), set[tuple[str, float]]()
+    select, commit = room.engine._head.select, room.engine._commit_changes
+
+    def selecting(matchers: Sequence[Matcher], start: float, end: float) -> Selection:
+        seen.add(("select", round(sys.getswitchinterval(), 6)))
+        return select(matchers, start, end)
+
+    def committing(changes: AlertChanges, at: float) -> Sequence[Alert]:
+        seen.add(("commit", round(sys.getswitchinterval(), 6)))
+        return commit(changes, at)
+
+    monkeypatch.setattr(room.engine._head, "select", selecting)
+    room.engine._commit_changes = committing
+    for room.down in (False, True):
+        room.send(1, 95.0)
+        room.turn(1.0)
+        assert sys.getswitchinterval() == usual > 1e-3
+    assert seen == {("select", 1e-4), ("commit", usual)}
 
 
 def test_two_engines_of_one_process_leave_no_short_turns_behind() -> None:
-    usual, one, other = sys.getswitchinterval(), prompt(), prompt()
-    for step in (one.__enter__, other.__enter__):
-        step()
-    for one_ends in (one, other):
-        one_ends.__exit__(None, None, None)
+    usual = sys.getswitchinterval()
+    one, other = turns(1e-4, after=usual), turns(1e-4, after=usual)
+    for begins in (one, other):
+        begins.__enter__()
+    for ends in (one, other):
+        ends.__exit__(None, None, None)
     assert sys.getswitchinterval() == usual > 1e-3
 
 
