@@ -212,7 +212,12 @@ class SeriesTable:
     def _accepts(self, matcher: Matcher, rows: NDArray[np.int32]) -> NDArray[np.bool_]:
         own, host = self.own[rows], self.host_set[self.host[rows]]
         mine, shared = self.own_sets.column(matcher.name)[own], self.host_sets.column(matcher.name)[host]
-        codes, inverse = np.unique(np.where(mine > 0, mine, shared), return_inverse=True)
+        values = np.where(mine > 0, mine, shared)
+        if matcher.match in (Match.EQUAL, Match.NOT_EQUAL):  # a chart asks for one host of ten thousand
+            code = self.symbols.find(matcher.value)
+            equal = np.asarray(values == (-1 if code is None else code))
+            return equal if matcher.match is Match.EQUAL else ~equal
+        codes, inverse = np.unique(values, return_inverse=True)
         verdicts = np.array([matcher.accepts(self.symbols.decode(int(code))) for code in codes], np.bool_)
         return verdicts[inverse.reshape(-1)]
 

@@ -155,14 +155,21 @@ class Slab:
 
     def expire(self, block: int, oldest: float) -> None:
         """Forget the slots of a block before a time."""
-        begin, end = int(self.begin[block]), int(self.end[block])
-        self.drop(block, int(np.searchsorted(self.times[block, begin:end], oldest)))
+        begin, end = self.begin.item(block), self.end.item(block)
+        if begin < end and self.times.item(block, begin) < oldest:
+            self.drop(block, int(self.times[block, begin:end].searchsorted(oldest)))
 
     def slide(self, block: int, rows: Run) -> None:
         """Move the slots to the front, so that there is room behind them."""
-        begin, end = int(self.begin[block]), int(self.end[block])
-        self.times[block, : end - begin] = self.times[block, begin:end].copy()
-        self.values[rows, : end - begin] = self.values[rows, begin:end].copy()
+        begin, end = self.begin.item(block), self.end.item(block)
+        self.times[block, : end - begin] = self.times[block, begin:end]
+        if isinstance(rows, slice):
+            # In one piece: what comes from the next row lands where nothing is kept. Not by numpy, which gives the
+            # interpreter away for more than 500 numbers and waits long to get it back.
+            line = self.values[rows].data.cast("B")
+            line[: len(line) - 8 * begin] = line[8 * begin :]
+        else:
+            self.values[rows, : end - begin] = self.values[rows, begin:end]
         self.begin[block], self.end[block] = 0, end - begin
 
     def empty_rows(self, block: int, rows: NDArray[np.int32]) -> NDArray[np.bool_]:

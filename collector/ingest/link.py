@@ -22,6 +22,7 @@ from collector.ingest.events import (
     OpenSession,
     Said,
     Send,
+    Ticked,
 )
 from collector.ingest.peer import Peer
 from collector.ingest.session import Session, step
@@ -89,6 +90,11 @@ class Link:
         if now - self._writing > _WRITE_SECONDS:  # each second brings an event; a timer a write costs more
             self._writing = _NEVER
             self._patience.reschedule(0.0)
+
+    def tick(self, at: float) -> None:
+        """Once a second. In a fleet hardly anybody's deadline is over, so that is looked at first."""
+        if at - min(self.session.heard_at + self.session.patience, self._writing + _WRITE_SECONDS) >= 0.0:
+            self.feed(Ticked())
 
     async def run(self, read: Read, write: Write) -> Close:
         """Until somebody ends the stream; how it ended."""

@@ -32,7 +32,6 @@ from collector.ingest.events import (
     Refused,
     Revoked,
     Terms,
-    Ticked,
 )
 from collector.ingest.inbox import MANY
 from collector.ingest.link import Hooks, Link
@@ -162,8 +161,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def tend(self) -> None:
         """Once a second: deadlines, revocations, what is to be written. Never raises for a database that is away."""
+        now = self._now()
         for link in tuple(self._links):
-            link.feed(Ticked())
+            link.tick(now)
         self._weigh()
         try:
             look = partial(self._attendance.look, everybody=self._looks % _EVERYBODY == 0, lead=self._custody.lead > 0)
@@ -195,12 +195,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             log.warning("The load is at level %s.", after.level.name.lower(), extra={"action": "overload"})
         if after.interval(usual.interval) != before.interval(usual.interval):
             self.set_interval(after.interval(usual.interval))
-        sent = {link.peer.agent_id: link.taken for link in self._links}
-        refused = largest(sent) if after.level is Level.REFUSING else frozenset()
-        for link in tuple(self._links):
-            link.taken = link.taken // 2  # of the last seconds, the newest most
-            if link.peer.agent_id in refused:
+        if after.level is Level.REFUSING:
+            refused = largest({link.peer.agent_id: link.taken for link in self._links})
+            for link in [each for each in self._links if each.peer.agent_id in refused]:
                 link.feed(Refused(now + PAUSE_MS / 1000, PAUSE_MS))
+        for link in self._links:
+            link.taken //= 2  # of the last seconds, the newest most
 
     async def pace(self) -> None:
         """A few times a second: how much more of their past agents may send."""
@@ -281,12 +281,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         for host in judgement.gone:
             self._engine.forget(host)
             self._books.pop(host, None)
-        for link in tuple(self._links):
-            host = link.peer.agent_id
-            now = (seen.active or {}).get(host, link.session.identity)
-            if link.peer.serial in seen.revoked:
-                link.feed(Revoked("This identity was revoked."))
-            elif now != link.session.identity:
+        for link in [each for each in self._links if each.peer.serial in seen.revoked]:
+            link.feed(Revoked("This identity was revoked."))
+        active = seen.active or {}
+        for link in tuple(self._links) if active else ():
+            if active.get(link.peer.agent_id, link.session.identity) != link.session.identity:
                 link.feed(Drained())  # company, site or class changed: the next stream is stamped with the new ones
         try:
             won = await self._database(partial(self._attendance.claim, judgement.claims)) if judgement.claims else {}

@@ -98,6 +98,11 @@ class Session:
         """Replay batches that may be under way."""
         return self.terms.replay_credits if self.ahead is None else self.replaying + self.ahead
 
+    @property
+    def patience(self) -> float:
+        """Seconds of silence that end the stream."""
+        return self.terms.silence if self.phase is Phase.LIVE else self.terms.hello_deadline
+
 
 Step = tuple[Session, tuple[Action, ...]]
 replace, replace_terms = replacing(Session), replacing(Terms)
@@ -424,13 +429,13 @@ def _refused(session: Session, event: Refused, _: float) -> Step:
 
 
 def _hello_overdue(session: Session, _: Event, at: float) -> Step:
-    if at - session.heard_at < session.terms.hello_deadline:
+    if at - session.heard_at < session.patience:
         return session, ()
     return _close(session, "DEADLINE_EXCEEDED", f"No Hello within {session.terms.hello_deadline:g} s.")
 
 
 def _silent(session: Session, _: Event, at: float) -> Step:
-    if at - session.heard_at < session.terms.silence:
+    if at - session.heard_at < session.patience:
         return session, ()
     return _close(session, "DEADLINE_EXCEEDED", f"Nothing was said for {session.terms.silence:g} s.")
 

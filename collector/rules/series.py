@@ -1,6 +1,7 @@
 """Series that rules write back: recordings, ALERTS and ALERTS_FOR_STATE, and the end of those that are over. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from collector.alerts.alert import Alert, AlertState
 from collector.head import STALE
@@ -31,10 +32,16 @@ def alert_series(alerts: Iterable[Alert]) -> Written:
     """ALERTS with the state, and ALERTS_FOR_STATE with the moment the condition began."""
     written: Written = {}
     for alert in alerts:
-        state = "firing" if alert.state is AlertState.FIRING else "pending"
-        written[alert.labels.with_({NAME: "ALERTS", "alertstate": state})] = 1.0
-        written[alert.labels.with_({NAME: "ALERTS_FOR_STATE"})] = alert.active_since
+        state, began = _names(alert.labels, alert.state)
+        written[state], written[began] = 1.0, alert.active_since
     return written
+
+
+@lru_cache(maxsize=16_384)
+def _names(labels: Labels, state: AlertState) -> tuple[Labels, Labels]:
+    """Both series of an alert; it has them as long as it lasts, a second at a time."""
+    word = "firing" if state is AlertState.FIRING else "pending"
+    return labels.with_({NAME: "ALERTS", "alertstate": word}), labels.with_({NAME: "ALERTS_FOR_STATE"})
 
 
 def health(group: str, rule: str) -> Labels:
