@@ -12,6 +12,7 @@ LOOKBACK = 300.0
 REST = 3600.0  # every series is kept this long while there is room, so that anything can be drawn
 _ROOM = 256 * 1024 * 1024
 _BYTES_A_SERIES = 33_000.0  # of an hour, at one round a second
+_SERIES_A_HOST = 100  # a small one's
 _Matchers = tuple[Matcher, ...]
 
 
@@ -25,14 +26,15 @@ def wants(groups: Iterable[Group]) -> tuple[Want, ...]:
     return tuple(Want(matchers, seconds) for matchers, seconds in longest.items())
 
 
-def rest(stats: HeadStats, before: float, interval: float) -> float:
+def rest(stats: HeadStats, before: float, interval: float, known: int = 0) -> float:
     """How long to keep what no rule asks for: an hour while that is little memory, else the newest samples.
 
     `before` is the last answer; there is some room between giving up and taking up again. `interval` is the seconds
-    between two rounds of a host.
+    between two rounds of a host. `known` hosts may come yet: to move what is held while they do would hold them up.
     """
     room = _ROOM if before else _ROOM // 2
-    return REST if stats.series * _BYTES_A_SERIES / interval <= room and stats.bytes <= 2 * room else 0.0
+    series = max(stats.series, known * _SERIES_A_HOST)
+    return REST if series * _BYTES_A_SERIES / interval <= room and stats.bytes <= 2 * room else 0.0
 
 
 def _of_plan(plan: Plan, offset: float) -> list[tuple[_Matchers, float]]:

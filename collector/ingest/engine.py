@@ -209,7 +209,11 @@ class Engine(threading.Thread):
             if self._clock() >= until:
                 self._inbox.hurry()
                 break
-        self._guarded("inbox", lambda: self._own.write(self._now()))
+        self._guarded("inbox", self._write_own)
+
+    def _write_own(self) -> None:
+        self._fit()  # first: after a start a whole fleet is told of at once
+        self._own.write(self._now())
 
     def _turn(self) -> None:
         now = self._now()
@@ -388,7 +392,7 @@ class Engine(threading.Thread):
         if not future.set_running_or_notify_cancel():
             return
         if urgent:
-            self._own.write(self._now())
+            self._write_own()
         error = _attempt(lambda: future.set_result(work(self._head, self._schedule, self._now())))
         if error is not None:
             future.set_exception(error)
@@ -408,7 +412,7 @@ class Engine(threading.Thread):
 
     def _fit(self) -> None:
         """Keeps what no rule asks for only while there is room for it."""
-        rest = demand.rest(self._head.stats, self._rest, self._head.interval)
+        rest = demand.rest(self._head.stats, self._rest, self._head.interval, known=len(self._own))
         if self._wants is not None and rest != self._rest:
             self._rest = rest
             self._head.demand(self._wants, rest=rest)
