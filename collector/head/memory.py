@@ -254,13 +254,16 @@ def push_each(blocks: Sequence[Block], at: float, values: NDArray[np.float64]) -
     depth = np.array([block.slab.slots for block in blocks], np.intp)
     index = np.array([block.index for block in blocks], np.intp)
     spots = np.array([block.spots.start for block in blocks if isinstance(block.spots, slice)], np.intp)
+    newest = np.array([block.kind == NEWEST for block in blocks], np.bool_)
     late = np.zeros(len(blocks), np.bool_)
     for slots in np.unique(depth).tolist():
         mine = np.flatnonzero(depth == slots)
         slab = blocks[int(mine[0])].slab
-        end = slab.end[index[mine]]
-        newer = (end == slab.begin[index[mine]]) | (slab.times[index[mine], np.maximum(end - 1, 0)] < at)
-        ready = newer & (end < slots)
+        begin, end = slab.begin[index[mine]], slab.end[index[mine]]
+        newer = (end == begin) | (slab.times[index[mine], np.maximum(end - 1, 0)] < at)
+        full = newest[mine] & (end == slots) & (begin <= slots - _KEPT_OF_NEWEST)
+        slab.keep_newest(index[mine[newer & full]], spots[mine[newer & full]], _KEPT_OF_NEWEST)
+        ready = newer & (full | (end < slots))
         late[mine[~ready]] = True
         mine = mine[ready]
         slab.push_all(index[mine], spots[mine], at, values[mine])

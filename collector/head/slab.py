@@ -148,6 +148,13 @@ class Slab:
         self.end[blocks] = end + 1
         self.samples += len(blocks)
 
+    def keep_newest(self, blocks: NDArray[np.intp], rows: NDArray[np.intp], slots: int) -> None:
+        """Room in many full blocks of one row each: all but the newest slots of each are forgotten."""
+        self.times[blocks, :slots] = self.times[blocks, -slots:]
+        self.values[rows, :slots] = self.values[rows, -slots:]
+        self.samples -= int((self.slots - slots - self.begin[blocks]).sum())
+        self.begin[blocks], self.end[blocks] = 0, slots
+
     def drop(self, block: int, slots: int) -> None:
         """Forget the oldest slots."""
         self.begin[block] += slots

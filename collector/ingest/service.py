@@ -281,7 +281,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         for host in judgement.gone:
             self._engine.forget(host)
             self._books.pop(host, None)
-        for link in [each for each in self._links if each.peer.serial in seen.revoked]:
+        for link in [each for each in self._links if each.peer.serial in seen.revoked] if seen.revoked else ():
             link.feed(Revoked("This identity was revoked."))
         active = seen.active or {}
         for link in tuple(self._links) if active else ():

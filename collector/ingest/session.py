@@ -38,8 +38,8 @@ from collector.ingest.events import (
 )
 from collector.ingest.ledger import MAX_AHEAD, MAX_SPANS, Ledger
 from collector.ingest.packing import unpacked
-from collector.ingest.replacing import replacing
 from collector.ingest.stamp import MAX_SERIES, Identity, check, known_columns
+from collector.replacing import replacing
 from czuwak.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1

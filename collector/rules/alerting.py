@@ -7,11 +7,12 @@ transitions only; values and annotations are fresh in memory alone, so a steady 
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from collector.alerts.alert import Alert, AlertChanges, AlertEvent, AlertState, EventKind
 from collector.labels import NAME, Labels
 from collector.promql import Result
+from collector.replacing import replacing
 from collector.rules.errors import RuleError
 from collector.rules.model import AlertRule
 from collector.rules.template import expand
@@ -20,6 +21,8 @@ SOURCE = "rules"
 ALERT_NAME = "alertname"
 MOST_ALERTS = 1000  # of one rule
 _TOLD = ("severity", "impact", "urgency")  # annotations whose change a ticket must hear
+
+replace = replacing(Alert)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,8 @@ def _still(alert: Alert, old: Alert) -> _Next:
     told = any(alert.annotations.get(name) != old.annotations.get(name) for name in _TOLD)
     back = old.unknown_since is not None
     kind = EventKind.KNOWN if back else (EventKind.CHANGED if told else None)
-    alert = replace(alert, keep_since=None, unknown_since=None)
+    if (alert.keep_since, alert.unknown_since) != (None, None):
+        alert = replace(alert, keep_since=None, unknown_since=None)
     changed = told or alert.labels != old.labels
     return _Next(alert, kind, write=back or changed or old.keep_since is not None)
 

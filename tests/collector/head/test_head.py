@@ -122,6 +122,24 @@ def test_own_series_end_when_their_owner_stops_setting_them() -> None:
         head.set([one, two], [1.0], 50.0)
 
 
+def test_of_own_series_that_no_rule_looks_back_at_the_newest_two_values_are_kept() -> None:
+    head = Head()
+    head.demand(())
+    one, two, three = series("a", "up", "load", "size")
+    for number in range(1, 8):
+        head.set([one, two], [number, 10.0 * number], 10.0 * number)
+    head.set([one, three], [8.0, 9.0], 80.0)
+    assert newest(head, 80.0) == {"a.up": 8, "a.load": 70, "a.size": 9}
+    assert newest(head, 79.0) == {"a.up": 7, "a.load": 70}
+    assert head.stats.samples <= 3 + 3 + 1
+    for number in range(9, 20):
+        head.set([one, two, three], [number, number, number], 10.0 * number)
+    assert (newest(head, 190.0), newest(head, 180.0)) == (
+        dict.fromkeys(("a.up", "a.load", "a.size"), 19),
+        dict.fromkeys(("a.up", "a.load", "a.size"), 18),
+    )
+
+
 def test_a_second_value_of_the_same_time_is_ignored() -> None:
     head = Head()
     (one,) = series("a", "up")

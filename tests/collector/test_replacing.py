@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.ingest.replacing import replacing
+from collector.replacing import replacing
 
 
 @dataclass(frozen=True, slots=True)
