@@ -7,7 +7,7 @@ from collector.ingest.columns import Columns
 from collector.ingest.errors import PayloadError
 from czuwak.v1 import ingest_pb2 as pb
 
-MAX_AHEAD_SECONDS = 60.0
+MAX_AHEAD_SECONDS = 600.0  # a Hello that was read late puts all samples too late until the next heartbeat
 _NS = 1_000_000_000
 
 

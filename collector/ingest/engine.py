@@ -35,7 +35,7 @@ from collector.store.gaps import Missed
 MAX_INBOX = 20_000
 MAX_WAITING = 200_000  # batches without a commit; older ones are sent again by their agents
 UPKEEP = 1.0
-REFRESH = 30.0  # own series: two samples in the shortest window people write
+REFRESH = 60.0  # own series: several times within a look-back of five minutes
 COMPACT = 60.0
 _BEFORE = 0.002
 _SHORT, _USUAL = 1e-4, sys.getswitchinterval()  # seconds that a thread waits for the interpreter

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from collector.ingest.events import Close, Opened, Revoked, Terms, Ticked
+from collector.ingest.events import Close, Opened, Revoked, Terms
 from collector.ingest.link import Hooks, Link
 from collector.ingest.peer import Peer
 from collector.ingest.session import begin
@@ -39,10 +39,10 @@ def test_who_reads_nothing_for_half_a_minute_is_cut(wire: Wire) -> None:
         line.link.feed(Revoked("Gone."))  # told, then closed
         await line.written.wait()
         line.now += 31
-        line.link.feed(Ticked())
-        line.link.feed(Ticked())  # once more before it has ended
+        line.link.tick(line.now)
+        line.link.tick(line.now)  # once more before it has ended
         assert await line.end == Close("DEADLINE_EXCEEDED", "Nothing was read for 30 s.")
-        line.link.feed(Ticked())
+        line.link.tick(line.now)
 
     asyncio.run(scene())
 
@@ -53,7 +53,7 @@ def test_a_slow_reader_is_waited_for(wire: Wire) -> None:
         line.link.feed(Revoked("Gone."))
         await line.written.wait()
         line.now += 29
-        line.link.feed(Ticked())
+        line.link.tick(line.now)
         line.reading.set()
         assert await line.end == Close("PERMISSION_DENIED", "Gone.")
 
@@ -68,8 +68,40 @@ def test_nothing_to_say_for_half_a_minute_is_no_reason(wire: Wire) -> None:
         await line.written.wait()
         await asyncio.sleep(0)
         line.now += 31
-        line.link.feed(Ticked())
+        line.link.tick(line.now)
         line.link.feed(Revoked("Gone."))
         assert await line.end == Close("PERMISSION_DENIED", "Gone.")
+
+    asyncio.run(scene())
+
+
+def test_who_never_says_hello_is_cut(wire: Wire) -> None:
+    async def scene() -> None:
+        line = Line(wire)
+        await asyncio.sleep(0)
+        line.now += 4.9
+        line.link.tick(line.now)
+        await asyncio.sleep(0.01)
+        assert not line.end.done()
+        line.now += 0.1
+        line.link.tick(line.now)
+        assert await line.end == Close("DEADLINE_EXCEEDED", "No Hello within 5 s.")
+
+    asyncio.run(scene())
+
+
+def test_who_says_nothing_any_more_is_cut(wire: Wire) -> None:
+    async def scene() -> None:
+        line = Line(wire)
+        line.reading.set()
+        line.link.feed(said(wire.hello()))
+        await line.written.wait()
+        line.now += 119
+        line.link.tick(line.now)
+        await asyncio.sleep(0.01)
+        assert not line.end.done()
+        line.now += 1
+        line.link.tick(line.now)
+        assert await line.end == Close("DEADLINE_EXCEEDED", "Nothing was said for 120 s.")
 
     asyncio.run(scene())

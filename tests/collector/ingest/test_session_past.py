@@ -139,3 +139,13 @@ def test_a_late_message_does_not_move_the_time_line_but_drift_does(wire: Wire) -
     assert talk.session.anchor == pytest.approx(NOW - 1000.0)
     talk.hear(said(pb.Heartbeat(boottime_ns=int(1060e9))), NOW + 64.0)
     assert talk.session.anchor == pytest.approx(NOW - 996.0)
+
+
+def test_what_a_hello_that_was_read_late_makes_too_late_is_taken_as_new(wire: Wire) -> None:
+    talk = opened(wire)  # boottime 1000 s, read at NOW and not when it was said
+    schema = wire.gauges(1)
+    talk.hear(said(schema))
+    talk.hear(said(wire.batch(schema, 1, [1.0], boottime=1200.0)), NOW + 1)
+    assert talk.append().at == NOW + 1
+    talk.hear(said(wire.batch(schema, 2, [1.0], boottime=1603.0)), NOW + 2)
+    assert talk.nack().reason == pb.NACK_REASON_BAD_DATA
