@@ -114,16 +114,11 @@ class Site(Plant):
             identities.make(self.folder / "swarm", ca.load(self.folder / "ca"), store, count, time.time())
 
     def swarm(self, *words: str, agents: int | None = None, target: str = "") -> Swarm:
-        """Start one over the identities; more options of the command in `words`.
-
-        It stands for other computers, so the collector goes before it where both want a processor.
-        """
-        command = ["nice", "-n", "10", str(BIN / "czuwak"), "bench", "swarm", "--collector", target or self.target]
+        """Start one over the identities; more options of the command in `words`."""
+        command = [str(BIN / "czuwak"), "bench", "swarm", "--collector", target or self.target]
         command += ["--identities", str(self.folder / "swarm"), "--agents", str(agents or self.agents)]
         command += ["--ledger", str(self.book), "--seconds", "86400", *words]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        with contextlib.suppress(OSError):  # where each session is one group for the scheduler, that one gives way
-            Path(f"/proc/{process.pid}/autogroup").write_text("10")
         self.swarms.append(Swarm(process))
         return self.swarms[-1]
 
