@@ -159,7 +159,7 @@ def run_ingest(config: Config) -> int:
 def spare_garbage_collection() -> None:
     """Walk less often through what lives as long as the process: batches come and go and leave hardly a cycle."""
     gc.freeze()  # modules, rules, hosts: what is there when agents are served
-    gc.set_threshold(200_000, 10, 100)  # above what a fleet has on its way: each stops every thread
+    gc.set_threshold(500_000, 10, 100)  # above what a fleet has on its way: each stops all for a second
 
 
 def raise_file_limit() -> None:

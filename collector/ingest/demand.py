@@ -12,7 +12,7 @@ LOOKBACK = 300.0
 REST = 3600.0  # every series is kept this long while there is room, so that anything can be drawn
 _ROOM = 256 * 1024 * 1024
 _BYTES_A_SERIES = 33_000.0  # of an hour, at one round a second
-_SERIES_A_HOST = 100  # a small one's
+_SERIES_A_HOST = 25  # at least; many a host that is known is away, or with another collector
 _Matchers = tuple[Matcher, ...]
 
 

@@ -391,9 +391,13 @@ class Engine(threading.Thread):
     def _answer(self, future: "Future[T]", work: Callable[[Head, Schedule, float], T], *, urgent: bool) -> None:
         if not future.set_running_or_notify_cancel():
             return
-        if urgent:
-            self._write_own()
-        error = _attempt(lambda: future.set_result(work(self._head, self._schedule, self._now())))
+
+        def do() -> None:
+            if urgent:
+                self._write_own()
+            future.set_result(work(self._head, self._schedule, self._now()))
+
+        error = _attempt(do)
         if error is not None:
             future.set_exception(error)
 

@@ -37,7 +37,7 @@ def alert_series(alerts: Iterable[Alert]) -> Written:
     return written
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8192)
 def _names(labels: Labels, state: AlertState) -> tuple[Labels, Labels]:
     """Both series of an alert; it has them as long as it lasts, a second at a time."""
     word = "firing" if state is AlertState.FIRING else "pending"

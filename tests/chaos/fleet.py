@@ -20,7 +20,10 @@ SETTLE = 120.0  # where arriving was too much for the machine, the levels of ove
 def run(
     budget_seconds: float, folder: Path, agents: int = WANTED, series: int = 500, minutes: int = 0, processes: int = 3
 ) -> list[str]:
-    """Connect, warm up, then measure the ingest process alone; one agent in twenty crosses meanwhile."""
+    """Connect, warm up, then measure the ingest process alone; one agent in twenty crosses meanwhile.
+
+    Once it is connected the swarm goes behind the collector where both want one of the machine's processors.
+    """
     up_to = agents / PER_SECOND + 30.0
     begin = up_to + WARM + SETTLE
     room = minutes * 60.0 or max(60.0, min(MINUTES * 60, budget_seconds - begin - agents / 100 - 60))
@@ -29,6 +32,7 @@ def run(
     with Postgres() as cluster, sited(folder, url=cluster.url(), agents=agents, files=FILES, interval=15.0) as site:
         swarm, up = connected(site, series, processes, up_to, *words)
         pid = site.processes["ingest"].pid
+        swarm.give_way()
         time.sleep(max(WARM, begin - up))
         level = site.metric("czuwak_collector_overload_level")
         began, cpu, missed, lag = time.monotonic(), process.cpu_seconds(pid), site.missed(), _lag(site)

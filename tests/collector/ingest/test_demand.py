@@ -46,7 +46,7 @@ def test_what_nobody_asks_for_is_kept_while_there_is_room(series: int, size: int
 
 def test_room_is_made_before_a_fleet_that_is_known_comes() -> None:
     assert rest(HeadStats(0, 0, 0, 0), REST, 15.0, known=10_000) == 0.0
-    assert rest(HeadStats(0, 0, 0, 0), REST, 15.0, known=1_000) == REST
+    assert rest(HeadStats(0, 0, 0, 0), REST, 15.0, known=4_000) == REST
 
 
 def test_faster_rounds_leave_room_for_fewer_series() -> None:
