@@ -149,7 +149,7 @@ def run_ingest(config: Config) -> int:
                 settings,
                 load_rules=lambda: load_rules(config),
                 policy=policy(config),
-                ready=lambda _: spare_garbage_collection(),
+                settled=spare_garbage_collection,
             )
         )
     gc.freeze()  # the interpreter would look for cycles among a whole fleet's objects before it ends
@@ -158,7 +158,7 @@ def run_ingest(config: Config) -> int:
 
 def spare_garbage_collection() -> None:
     """Walk less often through what lives as long as the process: batches come and go and leave hardly a cycle."""
-    gc.freeze()  # modules, rules, hosts: what is there when agents are served
+    gc.freeze()  # modules, rules, hosts: what is there when agents are served; then what belongs to a fleet's streams
     gc.set_threshold(500_000, 10, 100)  # above what a fleet has on its way: each stops all for a second
 
 

@@ -30,6 +30,7 @@ from collector.ingest.errors import ListenError
 from collector.ingest.events import Terms
 from collector.ingest.pacing import PERIOD
 from collector.ingest.presented import Presented
+from collector.ingest.settling import Settling
 from collector.ingest.snapshot import Snapshot
 from collector.intake import Intake
 from collector.labels import Labels
@@ -127,21 +128,27 @@ async def serve(
     *,
     load_rules: LoadRules,
     policy: DeskPolicy,
-    ready: Callable[[Bound], None] | None = None,
+    ready: Callable[[Bound], None] = lambda _: None,
+    settled: Callable[[], None] = lambda: None,
 ) -> None:
-    """Runs until SIGTERM or SIGINT; SIGHUP reads the rules again. Raises before it serves what `running` raises."""
+    """Runs until SIGTERM or SIGINT; SIGHUP reads the rules again. Raises before it serves what `running` raises.
+
+    Once agents are served `ready` and `settled` are called, `settled` again when a fleet of them has come.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with running(settings, load_rules=load_rules, policy=policy) as ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, ingest.reload)
-        if ready is not None:
-            ready(ingest.bound)
+        ready(ingest.bound)
+        settled()
+        watching = asyncio.create_task(_settle(ingest.servicer, settled))
         stopped = asyncio.create_task(stop.wait())
         # Without the tending nobody is cut and no deadline passes: better to end and be started again.
         await asyncio.wait({stopped, ingest.tending}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        watching.cancel()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
@@ -371,6 +378,14 @@ async def _tend(
         group.create_task(_repeat(tend, LOOK_SECONDS, ending))
         group.create_task(_repeat(servicer.guard, BEAT, ending))
         group.create_task(_repeat(servicer.pace, PERIOD, ending))
+
+
+async def _settle(servicer: service.IngestServicer, settled: Callable[[], None]) -> None:
+    settling = Settling()
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if settling.look(servicer.streams):
+            settled()
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause: float, ending: asyncio.Event) -> None:

@@ -159,6 +159,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if end.code != "OK":
             await context.abort(grpc.StatusCode[end.code], end.detail)
 
+    @property
+    def streams(self) -> int:
+        """How many agents are connected."""
+        return len(self._links)
+
     async def tend(self) -> None:
         """Once a second: deadlines, revocations, what is to be written. Never raises for a database that is away."""
         now = self._now()

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from collector.ingest import ca, process
+from collector.ingest import ca, process, settling
 from collector.ingest.errors import ListenError
 from collector.ingest.process import LOOK_SECONDS, Bound, serve
 from collector.ingest.session import Phase
@@ -342,8 +342,13 @@ def test_the_interval_can_be_changed_while_agents_are_connected(house: House) ->
     asyncio.run(main())
 
 
-def test_a_signal_ends_it_in_order_and_another_reads_the_rules_again(house: House) -> None:
+def test_a_signal_ends_it_in_order_and_another_reads_the_rules_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "MANY", 0)
+    monkeypatch.setattr(settling, "CALM", 0)  # every look finds a fleet that has come
     reads: list[int] = []
+    settled: list[None] = []
 
     def load_rules() -> tuple[()]:
         reads.append(len(reads))
@@ -351,13 +356,21 @@ def test_a_signal_ends_it_in_order_and_another_reads_the_rules_again(house: Hous
 
     async def main() -> None:
         bound: asyncio.Future[Bound] = asyncio.get_running_loop().create_future()
-        work = serve(house.settings(), load_rules=load_rules, policy=Policy(), ready=bound.set_result)
+        work = serve(
+            house.settings(),
+            load_rules=load_rules,
+            policy=Policy(),
+            ready=bound.set_result,
+            settled=lambda: settled.append(None),
+        )
         serving = asyncio.create_task(work)
         where = await bound
+        assert len(settled) == 1
         assert where.query_socket.is_socket()
         assert where.query_socket.parent.stat().st_mode & 0o777 == 0o700
         os.kill(os.getpid(), signal.SIGHUP)
         await house.until(lambda: len(reads) == 2)
+        await house.until(lambda: len(settled) > 1)
         os.kill(os.getpid(), signal.SIGTERM)
         await serving
 
