@@ -159,7 +159,7 @@ def run_ingest(config: Config) -> int:
 def spare_garbage_collection() -> None:
     """Walk less often through what lives as long as the process: batches come and go and leave hardly a cycle."""
     gc.freeze()  # modules, rules, hosts: what is there when agents are served; then what belongs to a fleet's streams
-    gc.set_threshold(500_000, 10, 100)  # above what a fleet has on its way: each stops all for a second
+    gc.set_threshold(100_000, 10, 100)  # a fleet stops for half a second, a minute or two apart
 
 
 def raise_file_limit() -> None:
