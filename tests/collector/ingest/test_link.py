@@ -22,6 +22,13 @@ class Line:
         self.link = Link(Peer("agent-1", "01"), begin(wire.identity, Terms(), NOW), Hooks(**hooks))
         self.end = asyncio.create_task(self.link.run(self.read, self.write))
 
+    async def over_after(self, seconds: float) -> bool:
+        """Whether so much more silence ends it."""
+        self.now += seconds
+        self.link.tick(self.now)
+        await asyncio.sleep(0.01)
+        return self.end.done()
+
     async def open(self, link: Link, _: pb.Hello) -> None:
         link.feed(Opened(1))
 
@@ -79,12 +86,7 @@ def test_who_never_says_hello_is_cut(wire: Wire) -> None:
     async def scene() -> None:
         line = Line(wire)
         await asyncio.sleep(0)
-        line.now += 4.9
-        line.link.tick(line.now)
-        await asyncio.sleep(0.01)
-        assert not line.end.done()
-        line.now += 0.1
-        line.link.tick(line.now)
+        assert [await line.over_after(4.9), await line.over_after(0.1)] == [False, True]
         assert await line.end == Close("DEADLINE_EXCEEDED", "No Hello within 5 s.")
 
     asyncio.run(scene())
@@ -96,12 +98,7 @@ def test_who_says_nothing_any_more_is_cut(wire: Wire) -> None:
         line.reading.set()
         line.link.feed(said(wire.hello()))
         await line.written.wait()
-        line.now += 119
-        line.link.tick(line.now)
-        await asyncio.sleep(0.01)
-        assert not line.end.done()
-        line.now += 1
-        line.link.tick(line.now)
+        assert [await line.over_after(119), await line.over_after(1)] == [False, True]
         assert await line.end == Close("DEADLINE_EXCEEDED", "Nothing was said for 120 s.")
 
     asyncio.run(scene())
